@@ -1,0 +1,1 @@
+"""Runs: one file each, holding only what differs from base.py."""

@@ -1,0 +1,75 @@
+"""Every field that a run has, with its default. The other configs say only where they differ.
+
+Override any of them on the command line: --config.batch_size=32 --config.data.source=folder.
+"""
+
+import ml_collections
+
+
+def get_config() -> ml_collections.ConfigDict:
+    config = ml_collections.ConfigDict()
+
+    config.stage = "content"  # "content": G on a content loss; "adversarial": G and D together
+    config.init_from = ""  # a run directory, checkpoint or exported file whose generator training starts from
+    config.seed = 0  # of the networks' initial values and of the data's order
+    config.num_steps = 1_000_000  # updates of G
+    config.dtype = "float32"  # of the networks' computation; "bfloat16" on accelerators. Parameters stay float32
+
+    # The problem.
+    config.scale = 4  # enlargement, a power of two
+    config.channels = 3  # 3: RGB, 1: greyscale
+
+    # Networks (section 2.1).
+    config.generator = ml_collections.ConfigDict()
+    config.generator.features = 64
+    config.generator.num_blocks = 16
+    config.generator.global_skip = "none"  # added to the output: "none" (paper), "nearest" or "bicubic"
+    config.generator.zero_init_output = False  # start the last convolution at zero
+    config.discriminator = ml_collections.ConfigDict()
+    config.discriminator.features = 64
+    config.discriminator.hidden = 1024  # width of the first dense layer
+
+    # Weights of the loss terms (section 2.2); 0 leaves a term out. Any "vgg{i}{j}" of VGG19 may be added here.
+    config.losses = ml_collections.ConfigDict()
+    config.losses.mse = 1.0
+    config.losses.vgg22 = 0.0
+    config.losses.vgg54 = 0.0
+    config.losses.tv = 0.0
+    config.losses.adversarial = 0.0
+    config.vgg_weights = ""  # file of VGG19's weights; needed where a vgg term has a weight
+
+    # Adam and its learning rate (section 3.2), for G and D alike.
+    config.optimizer = ml_collections.ConfigDict()
+    config.optimizer.learning_rate = 1e-4
+    config.optimizer.b1 = 0.9
+    config.optimizer.b2 = 0.999
+    config.optimizer.eps = 1e-8
+    config.optimizer.schedule = "piecewise"  # "piecewise": see decay_at; "cosine": warm-up, then down to 0 at num_steps
+    config.optimizer.decay_at = ()  # steps at which the rate is multiplied by decay_factor
+    config.optimizer.decay_factor = 0.1
+    config.optimizer.warmup_steps = 0  # of "cosine"
+
+    # Training pictures.
+    config.batch_size = 16  # crops per step, over all devices
+    config.data = ml_collections.ConfigDict()
+    config.data.source = "builtin"  # "builtin" photographs, a "folder", or a dataset of "tfds"
+    config.data.path = ""  # folder: the directory (searched recursively); tfds: its data_dir, "" for the default
+    config.data.name = "imagenet2012"  # tfds: the dataset
+    config.data.split = "train"  # tfds
+    config.data.feature = "image"  # tfds: where a picture is in an example; "hr" in div2k
+    config.data.holdout = 0.05  # share of the pictures that is never trained on and serves for evaluation
+    config.data.crop_size = 96  # HR pixels
+    config.data.sampling = "image"  # every picture equally often, or in proportion to its "area"
+    config.data.augment = True  # random flips and quarter turns
+    config.data.workers = 2  # threads that read and decode
+    config.data.prefetch = 4  # batches made ahead
+    config.data.cache_mb = 2048  # decoded pictures kept in memory, in MiB
+
+    # Reports and files, in steps; 0 switches off.
+    config.log_every = 50
+    config.eval_every = 5_000
+    config.save_every = 5_000
+    config.keep_last = 3  # checkpoints; the best one by PSNR is kept besides
+    config.eval_data = ""  # "NAME=DIR,NAME=DIR": pictures as eval.py takes them; without, the held-out share
+    config.eval_images = 16  # at most so many pictures of each
+    return config

@@ -1,0 +1,16 @@
+"""SRGAN-MSE: SRGAN with the pixel-wise error as its content loss; needs no VGG (Table 1).
+
+python train.py --config configs/srgan_mse.py --workdir runs/srgan_mse \
+    --config.init_from=runs/srresnet_mse --config.data.source=tfds --config.data.path=TFDS_DIR
+
+Paper: PSNR 30.64 dB on Set5, 26.92 on Set14.
+"""
+
+from configs import srgan_vgg54
+
+
+def get_config():
+    config = srgan_vgg54.get_config()
+    config.losses.vgg54 = 0.0
+    config.losses.mse = 1.0
+    return config

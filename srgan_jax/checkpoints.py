@@ -1,0 +1,125 @@
+"""Checkpoints of training runs; the only importer of orbax.
+
+A run directory holds `checkpoints/STEP/`, each with
+  state      everything that training needs to go on
+  generator  parameters and BatchNorm statistics of G alone
+  config     the run's config, so that a checkpoint can be used by itself
+"""
+
+import pathlib
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from flax import serialization, traverse_util
+
+from srgan_jax.errors import InputError
+
+FOLDER = "checkpoints"
+
+
+def _flat(tree) -> dict[str, Any]:
+    return traverse_util.flatten_dict(tree, sep="/")
+
+
+class Checkpoints:
+    """The checkpoints of one run: the last `keep_last` and, by `psnr`, the best are kept."""
+
+    def __init__(self, workdir, *, keep_last: int = 3):
+        policies = ocp.checkpoint_managers
+        self.directory = pathlib.Path(workdir).absolute() / FOLDER
+        best = policies.BestN(
+            get_metric_fn=lambda metrics: metrics["psnr"], n=1, keep_checkpoints_without_metrics=False
+        )
+        self._manager = ocp.CheckpointManager(
+            self.directory,
+            item_names=("state", "generator", "config"),
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(max(1, keep_last)), best]),
+                cleanup_tmp_directories=True,
+            ),
+        )
+
+    def latest_step(self) -> int | None:
+        """The newest whole checkpoint, or None."""
+        return self._manager.latest_step()
+
+    def save(self, step: int, state: dict, config: dict, *, psnr: float | None = None) -> None:
+        """Save in the background; the arrays are copied before this returns, so they may be donated after."""
+        g = state["g"]
+        saved = self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                state=ocp.args.StandardSave(serialization.to_state_dict(state)),
+                generator=ocp.args.StandardSave({"params": g.params, "batch_stats": g.batch_stats}),
+                config=ocp.args.JsonSave(config),
+            ),
+            metrics=None if psnr is None else {"psnr": psnr},
+            force=True,
+        )
+        if not saved:
+            raise RuntimeError(f"{self.directory}: checkpoint {step} was not saved.")
+
+    def restore(self, state: dict) -> dict:
+        """The newest checkpoint, in the form and with the placement of `state`.
+
+        Raises:
+          InputError: its arrays are not those of `state`; the message names the first that differs.
+        """
+        step = self.latest_step()
+        template = serialization.to_state_dict(state)
+        path = self.directory / str(step)
+        check_same_arrays(path, self._manager.item_metadata(step)["state"], template)
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
+        restored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))
+        return serialization.from_state_dict(state, restored["state"])
+
+    def close(self) -> None:
+        """Wait for what is being written; raises what went wrong in the background."""
+        self._manager.wait_until_finished()
+        self._manager.check_for_errors()
+        self._manager.close()
+
+
+def check_same_arrays(path, stored, expected) -> None:
+    """Raise an InputError that names the first array in which two trees (of arrays or metadata) differ."""
+    stored, expected = ({k: (tuple(v.shape), v.dtype) for k, v in _flat(tree).items()} for tree in (stored, expected))
+    for key in sorted(stored.keys() | expected.keys()):
+        if stored.get(key) != expected.get(key):
+            has, wants = ("no such array" if x is None else f"{x[0]} {x[1]}" for x in map((lambda t: t.get(key)), (stored, expected)))
+            raise InputError(
+                f"{path} holds another network: {key} is {has} there, but {wants} in this config; "
+                "take the config that the checkpoint was made with, or another directory."
+            )
+
+
+def find_checkpoint(path) -> pathlib.Path:
+    """A run directory -> its best checkpoint (or its last, if none was evaluated); a checkpoint -> itself."""
+    path = pathlib.Path(path).absolute()
+    if (path / "generator").is_dir():
+        return path
+    if not (path / FOLDER).is_dir():
+        raise InputError(f"{path}: neither a run directory nor a checkpoint (no {FOLDER}/ and no generator/ in it).")
+    options = ocp.CheckpointManagerOptions(
+        best_fn=lambda metrics: metrics["psnr"], keep_checkpoints_without_metrics=True, read_only=True
+    )
+    with ocp.CheckpointManager(path / FOLDER, options=options) as manager:
+        step = manager.best_step() if manager.best_step() is not None else manager.latest_step()
+    if step is None:
+        raise InputError(f"{path / FOLDER}: no checkpoint in it yet.")
+    return path / FOLDER / str(step)
+
+
+def read_generator(path) -> tuple[dict, dict]:
+    """Read a checkpoint directory -> (its config, {"params": …, "batch_stats": …} as NumPy arrays).
+
+    It does not matter on how many devices the checkpoint was written.
+    """
+    path = pathlib.Path(path)
+    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
+        config = checkpointer.restore(path / "config")
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        metadata = checkpointer.metadata(path / "generator").item_metadata.tree
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
+        return config, checkpointer.restore(path / "generator", restore_args=as_numpy)

@@ -1,0 +1,289 @@
+"""Batches of crops, each a pure function of (seed, step), and the threads that make them ahead of time.
+
+No state is kept between batches but caches: the same batch comes whatever the number of threads, processes or
+restarts. The host only slices; LR images, flips and turns are made on the accelerator.
+"""
+
+import collections
+import concurrent.futures
+import functools
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import numpy as np
+
+from srgan_jax.data.sources import Source
+from srgan_jax.images import ImageError
+
+# Bicubic reads two LR pixels beyond the crop on each side.
+MARGIN = 2
+
+_log = logging.getLogger("srgan_jax")
+
+
+def _rng(*key: int) -> np.random.Generator:
+    """An independent stream for every key: SeedSequence mixes, where adjacent plain seeds would share streams."""
+    return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
+
+
+_EPOCH, _AREA, _CROP = range(3)  # what a stream is for
+
+
+class CropLoader:
+    """Random crops of a source's pictures.
+
+    Args:
+      source: the pictures.
+      batch_size: B, crops in a global batch.
+      crop_size: S, HR pixels, a multiple of `scale`.
+      scale: enlargement; crops start at its multiples, so that an LR crop is a crop of the picture's LR image.
+      seed: non-negative; another seed gives other orders and crops.
+      sampling: "image": every picture once per epoch; "area": pictures drawn in proportion to their area.
+      augment: draw `turn` too.
+      cache_mb: decoded pictures kept in memory, MiB.
+
+    Attributes:
+      skipped: name -> reason of the pictures found unusable so far: unreadable, or smaller than a crop.
+
+    Raises:
+      ValueError: a value out of range, or a source without pictures.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        batch_size: int,
+        crop_size: int,
+        scale: int,
+        seed: int,
+        sampling: str = "image",
+        augment: bool = True,
+        cache_mb: float = 2048,
+    ):
+        for name, value, least in (
+            ("batch_size", batch_size, 1),
+            ("scale", scale, 1),
+            ("crop_size", crop_size, scale),
+            ("seed", seed, 0),
+            ("cache_mb", cache_mb, 0),
+            ("the number of pictures", len(source), 1),
+        ):
+            if value < least:
+                raise ValueError(f"{name} must be at least {least}, got {value}.")
+        if crop_size % scale:
+            nearest = crop_size // scale * scale
+            raise ValueError(f"crop_size must be a multiple of scale={scale}, got {crop_size}; try {nearest}.")
+        if sampling not in _SAMPLINGS:
+            raise ValueError(f"sampling must be one of {', '.join(_SAMPLINGS)}, got {sampling!r}.")
+        self.source, self.batch_size, self.crop_size, self.scale = source, batch_size, crop_size, scale
+        self.seed, self.augment = seed, augment
+        self.skipped: dict[str, str] = {}
+        self._usable: dict[int, bool] = {}
+        self._lock = threading.Lock()
+        self._cache = _Cache(max_bytes=int(cache_mb * 2**20))
+        self._order = _SAMPLINGS[sampling](self)
+
+    def batch(self, step: int, *, shard: tuple[int, int] = (0, 1)) -> dict[str, np.ndarray]:
+        """The batch of a step, or one process's rows of it: a pure function of (seed, step, shard).
+
+        Args:
+          step: 0, 1, ...
+          shard: (index, count): the index-th of count equal contiguous parts of the global batch.
+
+        Returns:
+          hr: uint8 [B / count, S + 4 scale, S + 4 scale, C], crops with a margin of 2 scale on each side, in which
+            a picture's border is mirrored. Newly allocated.
+          turn: int32 [B / count] in 0..7, the flips and turns to apply (images.turn); 0 without augmentation.
+
+        Raises:
+          ValueError: no picture of the source is usable, or count does not divide B.
+        """
+        index, count = shard
+        if self.batch_size % count:
+            raise ValueError(f"batch_size={self.batch_size} must be a multiple of the {count} processes.")
+        rows = self.batch_size // count
+        slots = range(index * rows, (index + 1) * rows)
+        # Drawn for the global batch, so that a slot gets the same numbers whatever shard asks for it.
+        rng = _rng(self.seed, _CROP, step)
+        places = rng.random((self.batch_size, 2))
+        turn = rng.integers(8, size=self.batch_size, dtype=np.int32) * np.int32(self.augment)
+        order, start = self._order(step)
+        size, hr = self.crop_size + 2 * MARGIN * self.scale, None
+        for row, slot in enumerate(slots):
+            image = self._pick(order, start, slot)
+            hr = np.empty((rows, size, size, image.shape[2]), np.uint8) if hr is None else hr
+            y, x = (
+                int(place * ((side - size) // self.scale + 1)) * self.scale
+                for place, side in zip(places[slot].tolist(), image.shape, strict=False)
+            )
+            hr[row] = image[y : y + size, x : x + size]
+        return {"hr": hr, "turn": turn[slots.start : slots.stop]}
+
+    def _candidates(self, order: np.ndarray, start: int, slot: int) -> Iterator[int]:
+        """The pictures for a slot, best first; no two slots share one where the source has B pictures."""
+        length = len(order) // self.batch_size * self.batch_size
+        for position in range(start + slot, start + slot + length, self.batch_size):
+            yield int(order[position % length])
+
+    def _pick(self, order: np.ndarray, start: int, slot: int) -> np.ndarray:
+        """A slot's first usable candidate, padded. Needs no look at other slots, hence at other processes' pictures."""
+        for index in self._candidates(order, start, slot):
+            image = self._image(index)
+            if image is not None:
+                return image
+        # Rare: all candidates are unusable. Such slots get, in turn, the usable pictures that no other slot has.
+        slots = range(self.batch_size)
+        taken = [next(filter(self._is_usable, self._candidates(order, start, other)), None) for other in slots]
+        spare = [index for index in dict.fromkeys(order.tolist()) if index not in taken and self._is_usable(index)]
+        choices = spare + [index for index in taken if index is not None]
+        if not choices:
+            first = self.skipped[self.source.name(0)]
+            raise ValueError(f"none of the {len(self.source)} images can be used for training; the first one: {first}")
+        rank = sum(index is None for index in taken[:slot])
+        return self._image(choices[rank % len(choices)])
+
+    def _is_usable(self, index: int) -> bool:
+        return self._usable[index] if index in self._usable else self._image(index) is not None
+
+    def _image(self, index: int) -> np.ndarray | None:
+        """The picture with its mirrored margin, uint8 [H + 4 scale, W + 4 scale, C]; None where it is unusable."""
+        if not self._usable.get(index, True):
+            return None
+        image = self._cache.get(index)
+        if image is None:
+            try:
+                image = self.source[index]
+                self._check_size(index, *image.shape[:2])
+            except ImageError as error:
+                return self._skip(index, str(error))
+            height, width = (side // self.scale * self.scale for side in image.shape[:2])
+            margin = MARGIN * self.scale
+            image = np.pad(image[:height, :width], ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
+            self._usable[index] = True
+            self._cache.put(index, image)
+        return image
+
+    def _check_size(self, index: int, height: int, width: int) -> int:
+        """The picture's area; raises ImageError where no crop fits into it."""
+        if min(height, width) < self.crop_size:
+            size = f"{self.crop_size}x{self.crop_size}"
+            raise ImageError(f"{self.source.name(index)}: {width}x{height} pixels are too few for a crop of {size}.")
+        return height * width
+
+    def _skip(self, index: int, reason: str) -> None:
+        """Remember, and report once, that a picture is unusable."""
+        with self._lock:
+            if self._usable.get(index, True):
+                self._usable[index] = False
+                self.skipped[self.source.name(index)] = reason
+                _log.warning("left out of training: %s", reason)
+
+    def _areas(self) -> np.ndarray:
+        """Every picture's area in pixels, 0 where its header already shows that it is unusable."""
+        areas = np.zeros(len(self.source))
+        for index in range(len(areas)):
+            try:
+                areas[index] = self._check_size(index, *self.source.size(index))
+            except ImageError as error:
+                self._skip(index, str(error))
+        return areas
+
+
+# A sampling gives, for a step, an order of pictures and where in it the batch starts. Every B in a row are distinct
+# where there are B pictures; where there are fewer, the order repeats them as evenly as can be.
+
+
+def _by_image(loader: CropLoader) -> Callable[[int], tuple[np.ndarray, int]]:
+    """Each epoch passes over a new permutation of the pictures."""
+    count, size, repeats = len(loader.source), loader.batch_size, -(-loader.batch_size // len(loader.source))
+
+    @functools.lru_cache(maxsize=2)  # threads may be on both sides of an epoch's end
+    def permutation(epoch):
+        rng = _rng(loader.seed, _EPOCH, epoch)
+        return np.concatenate([rng.permutation(count) for _ in range(repeats)])
+
+    def order(step):
+        epoch, batch = divmod(step, repeats * count // size)
+        return permutation(epoch), batch * size
+
+    return order
+
+
+def _by_area(loader: CropLoader) -> Callable[[int], tuple[np.ndarray, int]]:
+    """Each step draws without replacement, in proportion to the area: the order of exponential times / area."""
+    areas, repeats = loader._areas(), -(-loader.batch_size // len(loader.source))
+    mean = np.divide(1.0, areas, out=np.full(len(areas), np.inf), where=areas > 0)
+
+    def order(step):
+        rng = _rng(loader.seed, _AREA, step)
+        return np.concatenate([np.argsort(rng.standard_exponential(len(mean)) * mean) for _ in range(repeats)]), 0
+
+    return order
+
+
+_SAMPLINGS = {"image": _by_image, "area": _by_area}
+
+
+class _Cache:
+    """The most recently used pictures, up to a number of bytes; safe to use from several threads."""
+
+    def __init__(self, *, max_bytes: int):
+        self._max_bytes, self._bytes = max_bytes, 0
+        self._images: collections.OrderedDict[int, np.ndarray] = collections.OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, index: int) -> np.ndarray | None:
+        with self._lock:
+            if index in self._images:
+                self._images.move_to_end(index)
+            return self._images.get(index)
+
+    def put(self, index: int, image: np.ndarray) -> None:
+        with self._lock:
+            if index not in self._images:
+                self._images[index] = image
+                self._bytes += image.nbytes
+            while self._bytes > self._max_bytes:
+                self._bytes -= self._images.popitem(last=False)[1].nbytes
+
+
+def prefetch(
+    loader: CropLoader,
+    start: int,
+    stop: int,
+    *,
+    shard: tuple[int, int] = (0, 1),
+    workers: int = 2,
+    depth: int = 4,
+    place: Callable = lambda batch: batch,
+) -> Iterator[tuple[int, object, float]]:
+    """Yield (step, placed batch, seconds waited for it) for start <= step < stop, made ahead of time by threads.
+
+    Args:
+      shard: as for CropLoader.batch.
+      workers: threads, at least one; reading and decoding release Python's lock.
+      depth: batches under way or ready, at least one.
+      place: batch -> what to yield, called in a worker: copies to the devices while others are computing.
+
+    An error in a worker is raised at its step. Close the generator to stop the threads before its end.
+    """
+
+    def make(step):
+        return place(loader.batch(step, shard=shard))
+
+    workers, depth = max(workers, 1), max(depth, 1)
+    pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="srgan-data")
+    try:
+        ahead = collections.deque(pool.submit(make, step) for step in range(start, min(start + depth, stop)))
+        for step in range(start, stop):
+            begin = time.perf_counter()
+            batch = ahead.popleft().result()
+            waited = time.perf_counter() - begin
+            if step + depth < stop:
+                ahead.append(pool.submit(make, step + depth))
+            yield step, batch, waited
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -1,0 +1,99 @@
+"""Images: reading and writing files, value ranges, and the eight flips and turns.
+
+Ranges (paper, section 3.2): LR images are in [0, 1], HR and SR images in [-1, 1]. Files and metrics use
+uint8. Arrays are [..., height, width, channels].
+"""
+
+import io
+import os
+import pathlib
+
+import jax.numpy as jnp
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from srgan_jax.errors import InputError
+
+
+class ImageError(InputError):
+    """An image that cannot be read; the message names it and says why."""
+
+
+def lr_to_unit(levels):
+    """Levels 0..255 of an LR image -> the network's input range [0, 1]."""
+    return jnp.asarray(levels, jnp.float32) / 255.0
+
+
+def hr_to_signed(levels):
+    """Levels 0..255 of an HR image -> the losses' range [-1, 1]."""
+    return jnp.asarray(levels, jnp.float32) / 127.5 - 1.0
+
+
+def signed_to_levels(image):
+    """[-1, 1] -> levels 0..255, unrounded and unclipped (what VGG's preprocessing starts from)."""
+    return (image + 1.0) * 127.5
+
+
+def signed_to_uint8(image):
+    """The network's output in [-1, 1] -> uint8, rounded half up and clipped: what is saved and scored."""
+    return jnp.floor(jnp.clip(signed_to_levels(image), 0.0, 255.0) + 0.5).astype(jnp.uint8)
+
+
+def turn(images, turns):
+    """Apply one of the eight flips and turns of the square to each image of a batch.
+
+    Args:
+      images: [N, S, S, C], square, because a quarter turn swaps height and width.
+      turns: int32 [N] in 0..7. Bit 0 flips left-right, bit 1 flips top-bottom, bit 2 transposes.
+    """
+    for bit, change in enumerate((lambda x: x[:, :, ::-1], lambda x: x[:, ::-1], lambda x: x.transpose(0, 2, 1, 3))):
+        images = jnp.where((turns >> bit & 1 == 1)[:, None, None, None], change(images), images)
+    return images
+
+
+def decode_image(file, *, channels: int | None = 3, name: str = "") -> np.ndarray:
+    """Read any picture that Pillow reads as uint8 [H, W, channels].
+
+    Greyscale, palette, CMYK, 16-bit and 1-bit pictures are converted, transparency is dropped, and the EXIF
+    orientation is applied.
+
+    Args:
+      file: a path or the encoded bytes.
+      channels: 1 (greyscale) or 3 (RGB); None keeps a greyscale picture grey and makes all others RGB.
+      name: what to call the picture in an error; by default the path.
+
+    Raises:
+      ImageError: the file is missing, truncated, or no picture.
+    """
+    name = name or (str(file) if isinstance(file, (str, os.PathLike)) else "image")
+    try:
+        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+            image = _to_8_bit(ImageOps.exif_transpose(image))
+            channels = channels or (1 if image.mode in ("1", "L", "LA") else 3)
+            return np.array(image.convert({1: "L", 3: "RGB"}[channels])).reshape(*image.size[::-1], channels)
+    except FileNotFoundError:
+        raise ImageError(f"{name}: no such file.") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{name}: not an image that Pillow can read.") from None
+    # Pillow's decoders raise many types on damaged input: OSError, SyntaxError, struct.error, DecompressionBombError.
+    except Exception as error:
+        raise ImageError(f"{name}: cannot be read ({error}).") from None
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit greyscale to 8 bits: Pillow's own conversion clips at 255 instead."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        levels = np.asarray(image).astype(np.float64)
+        return Image.fromarray(np.floor(np.clip(levels / 257.0, 0, 255) + 0.5).astype(np.uint8))
+    return image
+
+
+def save_image(path, image: np.ndarray) -> None:
+    """Write uint8 [H, W, 1 or 3] to `path`, its format chosen by the extension, through a temporary name."""
+    path = pathlib.Path(path)
+    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    try:
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,34 @@
+"""The layers that Flax lacks, and the field's settings for those whose defaults differ."""
+
+import functools
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+
+# Glorot-uniform kernels and zero biases: Lasagne's defaults, which the paper's authors used.
+conv = functools.partial(nn.Conv, kernel_init=nn.initializers.glorot_uniform())
+dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
+
+# Flax's momentum is the weight of the old average: 0.9 here is PyTorch's and Lasagne's 0.1.
+batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
+
+
+class PReLU(nn.Module):
+    """Parametric ReLU (He et al., 2015) with one slope per channel, 0.25 at the start."""
+
+    @nn.compact
+    def __call__(self, x):
+        slope = self.param("slope", nn.initializers.constant(0.25), (x.shape[-1],))
+        return jnp.where(x >= 0, x, slope.astype(x.dtype) * x)
+
+
+def pixel_shuffle(x, factor: int):
+    """[N, H, W, factor² · C] -> [N, H · factor, W · factor, C] (Shi et al., 2016).
+
+    Channel (i · factor + j) · C + c becomes channel c of subpixel (i, j): TensorFlow's depth_to_space order, which
+    keeps the channels of a pixel together in memory. PyTorch's order is c · factor² + i · factor + j.
+    """
+    n, h, w, c = x.shape
+    x = x.reshape(n, h, w, factor, factor, c // factor**2)
+    return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * factor, w * factor, c // factor**2)

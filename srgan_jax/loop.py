@@ -1,0 +1,219 @@
+"""The training loop: step, log, evaluate, save. It knows no loss."""
+
+import contextlib
+import functools
+import json
+import pathlib
+import signal
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from flax import traverse_util
+
+from srgan_jax import evaluation, generators, sharding, stages
+from srgan_jax.checkpoints import Checkpoints, check_same_arrays
+from srgan_jax.data.loader import CropLoader, prefetch
+from srgan_jax.data.sources import create_source, hold_out
+from srgan_jax.images import save_image
+from srgan_jax.logs import Log
+from srgan_jax.upscaling import make_upscaler
+
+
+class Interrupted(Exception):
+    """The run was told to stop (SIGTERM or SIGINT); its state is saved."""
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or gradient is not finite."""
+
+
+def train(config, workdir) -> None:
+    """Train the stage that `config` describes, going on from the newest checkpoint in `workdir`.
+
+    Writes WORKDIR/config.json, metrics.jsonl, tensorboard/, samples/ and checkpoints/.
+
+    Raises:
+      InputError: a field, file or directory is not what it should be.
+      NonFiniteError: the run diverged; nothing non-finite is saved.
+      Interrupted: a signal came; the state is saved, and the same call goes on from it.
+    """
+    workdir = pathlib.Path(workdir)
+    mesh = sharding.create_mesh()
+    sharding.check_batch_size(config.batch_size, mesh)
+    stage = stages.create_stage(config)
+    training, held_out = hold_out(create_source(config.data, channels=config.channels), config.data.holdout)
+    loader = CropLoader(
+        training,
+        batch_size=config.batch_size,
+        crop_size=config.data.crop_size,
+        scale=config.scale,
+        seed=config.seed,
+        sampling=config.data.sampling,
+        augment=config.data.augment,
+        cache_mb=config.data.cache_mb,
+    )
+    evaluation_sets = create_evaluation_sets(config, held_out)
+
+    with contextlib.ExitStack() as stack:
+        workdir.mkdir(parents=True, exist_ok=True)
+        checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep_last=config.keep_last)))
+        start = checkpoints.latest_step() or 0
+        state = jax.jit(stage.init, out_shardings=sharding.replicated(mesh))(jax.random.key(config.seed))
+        if start:
+            state = checkpoints.restore(state)
+        elif config.init_from:
+            state["g"] = start_from(state["g"], config.init_from, mesh)
+        write_config(workdir, config)
+        frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
+        step_fn = sharding.compile_step(stage.step, mesh)
+
+        log = stack.enter_context(contextlib.closing(Log(workdir, start=start, stop=config.num_steps)))
+        evaluate = make_evaluation(config, evaluation_sets, workdir, log)
+        stop_signal = stack.enter_context(catch_stop_signals())
+        batches = stack.enter_context(
+            contextlib.closing(
+                prefetch(
+                    loader,
+                    start,
+                    config.num_steps,
+                    shard=(jax.process_index(), jax.process_count()),
+                    workers=config.data.workers,
+                    depth=config.data.prefetch,
+                    place=functools.partial(sharding.place_batch, mesh=mesh),
+                )
+            )
+        )
+        log.say(f"{workdir}: steps {start} to {config.num_steps} on {mesh.size} x {mesh.devices.flat[0].device_kind}")
+        window = Window(config.batch_size)
+        for step, batch, waited in batches:
+            state, metrics = step_fn(state, batch, frozen)
+            window.add(metrics, waited)
+            log.advance()
+            done = step + 1
+
+            def due(every, done=done):
+                return every and (done % every == 0 or done == config.num_steps)
+
+            stopping = stop_signal()
+            if due(config.log_every) or due(config.save_every) or due(config.eval_every) or stopping:
+                means = window.close(done) | {"g/learning_rate": float(stage.learning_rate(step))}
+                log.write(done, means)
+                log.show({name: means[name] for name in ("g/loss", "d/real", "d/fake", "images_per_second") if name in means})
+            psnr = None
+            if due(config.eval_every):
+                psnr = evaluate(done, state["g"])
+                window.restart_clock()
+            if due(config.save_every) or stopping:
+                checkpoints.save(done, state, config.to_dict(), psnr=psnr)
+                window.restart_clock()
+            if stopping and done < config.num_steps:
+                raise Interrupted(f"stopped at step {done} by {stopping}; the same command goes on from there.")
+
+
+class Window:
+    """Metrics of the steps since the last report. Lets one step be under way while the next is prepared."""
+
+    def __init__(self, batch_size: int):
+        self._batch_size = batch_size
+        self._metrics, self._waited, self._start = [], 0.0, time.perf_counter()
+
+    def add(self, metrics, waited: float) -> None:
+        self._metrics.append(metrics)
+        self._waited += waited
+        if len(self._metrics) > 1:
+            jax.block_until_ready(self._metrics[-2])
+
+    def restart_clock(self) -> None:
+        self._start = time.perf_counter()
+
+    def close(self, step: int) -> dict[str, float]:
+        """Means over the window, which starts anew; raises NonFiniteError where any value of it is not finite."""
+        steps = jax.device_get(self._metrics)
+        elapsed = time.perf_counter() - self._start
+        means = {}
+        for name in steps[0]:
+            values = np.array([metrics[name] for metrics in steps], np.float64)
+            if not np.isfinite(values).all():
+                first = step - len(values) + 1 + int(np.argmin(np.isfinite(values)))
+                raise NonFiniteError(f"{name} is {values[~np.isfinite(values)][0]} at step {first}; nothing of it is saved.")
+            means[name] = float(values.mean())
+        means["images_per_second"] = self._batch_size * len(steps) / elapsed
+        means["data/wait_share"] = min(1.0, self._waited / elapsed)
+        self._metrics, self._waited = [], 0.0
+        self.restart_clock()
+        return means
+
+
+def create_evaluation_sets(config, held_out) -> list[evaluation.EvaluationSet]:
+    """`config.eval_data`, or else the pictures held out of training."""
+    if config.eval_data:
+        sets = evaluation.parse_sets(config.eval_data.split(","), scale=config.scale)
+    else:
+        sets = [evaluation.source_set("held_out", held_out, scale=config.scale)] if len(held_out) else []
+    return [evaluation.limited(pairs, config.eval_images) for pairs in sets]
+
+
+def make_evaluation(config, sets, workdir: pathlib.Path, log: Log):
+    """Build `evaluate(step, g) -> mean PSNR` (None without sets), which logs scores and saves samples."""
+    module = stages.create_generator(config).clone(dtype=jnp.float32)
+    upscale = make_upscaler(module)
+
+    def evaluate(step, g):
+        if not sets:
+            return None
+        variables = {"params": g.params, "batch_stats": g.batch_stats}
+        # One device computes: the batch of one picture has nothing to split.
+        variables = jax.tree.map(lambda array: array.addressable_data(0), variables)
+        metrics = {}
+        for pairs in sets:
+
+            def keep_sample(stem, lr, sr, hr, pairs=pairs):
+                if stem in pairs.stems[:4]:
+                    path = workdir / "samples" / pairs.name / stem.replace("/", "_") / f"{step:08d}.png"
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    save_image(path, sr)
+                    log.image(step, f"{pairs.name}/{stem}", sr)
+
+            scores = evaluation.evaluate(functools.partial(upscale, variables), pairs, on_image=keep_sample)
+            metrics |= {f"{pairs.name}/{name}_y": value for name, value in scores["mean"]["matlab"].items()}
+        log.write(step, metrics)
+        log.say(f"step {step}: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
+        return float(np.mean([value for name, value in metrics.items() if name.endswith("/psnr_y")]))
+
+    return evaluate
+
+
+def start_from(g, path, mesh):
+    """A new run's generator with the arrays of a trained one."""
+    trained = generators.load(path).variables
+    check_same_arrays(path, trained, {"params": g.params, "batch_stats": g.batch_stats})
+    return g.replace(**jax.device_put(trained, sharding.replicated(mesh)))
+
+
+def write_config(workdir: pathlib.Path, config) -> None:
+    """Write the resolved config; where another is there already, say what has changed since."""
+    path = workdir / "config.json"
+    new = json.loads(config.to_json())
+    if path.exists():
+        old = traverse_util.flatten_dict(json.loads(path.read_text(encoding="utf-8")), sep=".")
+        for name, value in traverse_util.flatten_dict(new, sep=".").items():
+            if old.get(name) != value:
+                print(f"config.{name}: was {old.get(name)!r} when this run last started, is {value!r} now")
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(new, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)
+
+
+@contextlib.contextmanager
+def catch_stop_signals():
+    """Within, SIGTERM and SIGINT no longer end the program: the yielded function names the one that came, or None."""
+    came = []
+    previous = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield lambda: signal.Signals(came[0]).name if came else None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -1,0 +1,7 @@
+"""The three networks: generator, discriminator, and VGG19 for the content loss."""
+
+from srgan_jax.models.discriminator import Discriminator
+from srgan_jax.models.srresnet import SRResNet
+from srgan_jax.models.vgg import VGG19
+
+__all__ = ["VGG19", "Discriminator", "SRResNet"]

@@ -1,0 +1,47 @@
+"""Data parallelism, as a placement of arrays: batches are split over the devices, states are copied to each.
+
+The compiled step needs no collective of ours: XLA sums gradients, and BatchNorm's averages run over the global batch
+(what other frameworks call synchronised BatchNorm).
+"""
+
+import jax
+import numpy as np
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from srgan_jax.errors import InputError
+
+
+def create_mesh(devices=None) -> Mesh:
+    """One axis, "batch", over all devices (of all processes)."""
+    devices = jax.devices() if devices is None else devices
+    return Mesh(np.array(devices), ("batch",), axis_types=(AxisType.Auto,))
+
+
+def replicated(mesh: Mesh) -> NamedSharding:
+    """The placement of states and metrics."""
+    return NamedSharding(mesh, PartitionSpec())
+
+
+def split(mesh: Mesh) -> NamedSharding:
+    """The placement of batches: their first axis is divided."""
+    return NamedSharding(mesh, PartitionSpec("batch"))
+
+
+def check_batch_size(batch_size: int, mesh: Mesh) -> None:
+    """Raise an InputError unless the batch divides evenly over the devices."""
+    if batch_size % mesh.size:
+        raise InputError(
+            f"batch_size must be a multiple of the number of devices, {mesh.size}, got {batch_size}; "
+            f"try {-(-batch_size // mesh.size) * mesh.size}."
+        )
+
+
+def place_batch(batch, mesh: Mesh):
+    """This process's rows of a batch (NumPy) -> arrays over the mesh."""
+    return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(split(mesh), rows), batch)
+
+
+def compile_step(step, mesh: Mesh):
+    """jit `step(state, batch, frozen) -> (state, metrics)` once, its state donated."""
+    whole = replicated(mesh)
+    return jax.jit(step, in_shardings=(whole, split(mesh), whole), out_shardings=whole, donate_argnums=0)

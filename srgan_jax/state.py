@@ -1,0 +1,37 @@
+"""A network in training: parameters, BatchNorm statistics and optimizer, in one pytree."""
+
+from typing import Any
+
+import jax
+import optax
+from flax.training import train_state
+
+
+class NetworkState(train_state.TrainState):
+    """Flax's TrainState with the BatchNorm statistics beside the parameters."""
+
+    batch_stats: Any = None
+
+
+def create_network(module, key, example, tx: optax.GradientTransformation) -> NetworkState:
+    """Initialise `module` on `example` (an array of the input's shape) with the optimizer `tx`."""
+    # jit: initialising layer by layer would compile every operation by itself.
+    variables = jax.jit(module.init)(key, example)
+    return NetworkState.create(
+        apply_fn=module.apply, params=variables["params"], batch_stats=variables.get("batch_stats", {}), tx=tx
+    )
+
+
+def forward(network: NetworkState, params, x, *, batch_stats=None):
+    """Apply the network in training mode: BatchNorm sees this batch.
+
+    Args:
+      params: taken apart from `network`, so that one can differentiate with respect to them.
+      batch_stats: running averages to start from; by default the network's.
+
+    Returns:
+      (output, running averages after this batch).
+    """
+    variables = {"params": params, "batch_stats": network.batch_stats if batch_stats is None else batch_stats}
+    output, updates = network.apply_fn(variables, x, train=True, mutable=["batch_stats"])
+    return output, updates["batch_stats"]

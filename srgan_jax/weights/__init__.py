@@ -1,0 +1,1 @@
+"""Files of weights: our release format, and those of others."""

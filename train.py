@@ -1,0 +1,49 @@
+"""Train SRResNet or SRGAN.
+
+python train.py --config configs/srresnet_mse.py --workdir runs/srresnet_mse --config.data.source=folder \
+    --config.data.path=PHOTOS --config.num_steps=100000
+
+Any field of configs/base.py can be overridden as --config.FIELD=VALUE. The same command goes on from the newest
+checkpoint in the work directory.
+"""
+
+import sys
+
+from absl import app, flags, logging
+from ml_collections import config_flags
+
+from srgan_jax.errors import InputError
+from srgan_jax.scripts import report_input_errors
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(), such as configs/srgan_vgg54.py.")
+WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run: checkpoints, logs, samples.")
+
+
+def parse_flags(argv):
+    """absl's parsing, with an unknown field of the config reported like any other bad input."""
+    flags.mark_flags_as_required(["config", "workdir"])
+    try:
+        return app.parse_flags_with_usage(argv)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        message = " ".join(str(error.args[0] if error.args else error).split()).strip("'\"")
+        raise InputError(f"--config: no such field: {message}") from None
+
+
+def main(argv):
+    from srgan_jax import loop  # imports JAX: only once the flags are known to be right
+
+    logging.set_verbosity(logging.ERROR)  # orbax reports every step that it takes
+    if len(argv) > 1:
+        raise InputError(f"unexpected argument {argv[1]!r}; flags look like --config.batch_size=32.")
+    try:
+        loop.train(CONFIG.value, WORKDIR.value)
+    except loop.Interrupted as stop:
+        print(stop)
+        sys.exit(143)
+    except loop.NonFiniteError as error:
+        sys.exit(f"Error: {error}")
+
+
+if __name__ == "__main__":
+    with report_input_errors():
+        app.run(main, flags_parser=parse_flags)
