@@ -1,7 +1,8 @@
 """SRGAN-VGG22: SRGAN with the content loss on φ_{2,2} (Table 1).
 
 python train.py --config configs/srgan_vgg22.py --workdir runs/srgan_vgg22 \
-    --config.init_from=runs/srresnet_mse --config.vgg_weights=VGG19 --config.data.source=tfds --config.data.path=TFDS_DIR
+    --config.init_from=runs/srresnet_mse --config.vgg_weights=VGG19 \
+    --config.data.source=tfds --config.data.path=TFDS_DIR
 
 Paper: PSNR 29.84 dB on Set5, 26.44 on Set14.
 """

@@ -1,7 +1,8 @@
 """SRGAN-VGG54, the paper's SRGAN: content on φ_{5,4} and the adversarial loss, from SRResNet-MSE (Table 1).
 
 python train.py --config configs/srgan_vgg54.py --workdir runs/srgan_vgg54 \
-    --config.init_from=runs/srresnet_mse --config.vgg_weights=VGG19 --config.data.source=tfds --config.data.path=TFDS_DIR
+    --config.init_from=runs/srresnet_mse --config.vgg_weights=VGG19 \
+    --config.data.source=tfds --config.data.path=TFDS_DIR
 
 Paper: 1e5 updates at 1e-4, then 1e5 at 1e-5; PSNR 29.40 dB on Set5, 26.02 on Set14, 25.16 on BSD100.
 """

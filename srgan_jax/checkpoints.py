@@ -84,13 +84,16 @@ class Checkpoints:
 
 def check_same_arrays(path, stored, expected) -> None:
     """Raise an InputError that names the first array in which two trees (of arrays or metadata) differ."""
-    stored, expected = ({k: (tuple(v.shape), v.dtype) for k, v in _flat(tree).items()} for tree in (stored, expected))
+    stored, expected = (
+        {key: f"{tuple(array.shape)} {array.dtype}" for key, array in _flat(tree).items()}
+        for tree in (stored, expected)
+    )
     for key in sorted(stored.keys() | expected.keys()):
-        if stored.get(key) != expected.get(key):
-            has, wants = ("no such array" if x is None else f"{x[0]} {x[1]}" for x in map((lambda t: t.get(key)), (stored, expected)))
+        has, wanted = (arrays.get(key, "no such array") for arrays in (stored, expected))
+        if has != wanted:
             raise InputError(
-                f"{path} holds another network: {key} is {has} there, but {wants} in this config; "
-                "take the config that the checkpoint was made with, or another directory."
+                f"{path} holds another network: {key} is {has} there, but {wanted} is expected; "
+                "take the config that it was made with, or another directory."
             )
 
 
@@ -102,7 +105,7 @@ def find_checkpoint(path) -> pathlib.Path:
     if not (path / FOLDER).is_dir():
         raise InputError(f"{path}: neither a run directory nor a checkpoint (no {FOLDER}/ and no generator/ in it).")
     options = ocp.CheckpointManagerOptions(
-        best_fn=lambda metrics: metrics["psnr"], keep_checkpoints_without_metrics=True, read_only=True
+        best_fn=lambda metrics: metrics["psnr"], create=False, save_root_metadata=False
     )
     with ocp.CheckpointManager(path / FOLDER, options=options) as manager:
         step = manager.best_step() if manager.best_step() is not None else manager.latest_step()
@@ -117,9 +120,9 @@ def read_generator(path) -> tuple[dict, dict]:
     It does not matter on how many devices the checkpoint was written.
     """
     path = pathlib.Path(path)
-    with ocp.Checkpointer(ocp.JsonCheckpointHandler()) as checkpointer:
-        config = checkpointer.restore(path / "config")
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        metadata = checkpointer.metadata(path / "generator").item_metadata.tree
-        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), metadata)
-        return config, checkpointer.restore(path / "generator", restore_args=as_numpy)
+    config = ocp.JsonCheckpointHandler().restore(path / "config")
+    handler = ocp.PyTreeCheckpointHandler()
+    as_numpy = jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path / "generator").tree
+    )
+    return config, handler.restore(path / "generator", args=ocp.args.PyTreeRestore(restore_args=as_numpy))

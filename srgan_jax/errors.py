@@ -1,4 +1,4 @@
-"""What a user can mend. Scripts print these as one sentence; any other exception is a defect and keeps its traceback."""
+"""What a user can mend: scripts print it as one sentence. Any other exception is a defect and keeps its traceback."""
 
 import difflib
 

@@ -1,7 +1,7 @@
 """Whole pictures -> a table of PSNR and SSIM, under protocols that say what they are."""
 
 import dataclasses
-import hashlib
+import functools
 import importlib.metadata
 import json
 import math
@@ -14,15 +14,18 @@ import jax.numpy as jnp
 import numpy as np
 
 import srgan_jax
+from srgan_jax import generators
 from srgan_jax.data.sources import FolderSource
-from srgan_jax.errors import InputError
-from srgan_jax.images import ImageError, decode_image, hr_to_signed, save_image
+from srgan_jax.errors import InputError, nearest_name
+from srgan_jax.files import replace_text
+from srgan_jax.images import hr_to_signed, save_image
 from srgan_jax.losses import mse
 from srgan_jax.metrics import PROTOCOLS
 from srgan_jax.models import VGG19
 from srgan_jax.resize import imresize, nearest
+from srgan_jax.upscaling import make_upscaler
 
-LR_MADE = "made from HR: MATLAB bicubic, symmetric border"
+LR_MADE = "HR: MATLAB bicubic, symmetric border"
 
 # Enlargements that need no network.
 INTERPOLATIONS = {
@@ -88,7 +91,7 @@ def read_set(name: str, directory, *, scale: int) -> EvaluationSet:
     if lr.names != hr.names:
         odd = sorted(set(lr.names) ^ set(hr.names))[0]
         raise InputError(f"{directory}: {odd} is in only one of {root.name}/ and {lr_root.name}/.")
-    return EvaluationSet(name, stems, hr.__getitem__, lr.__getitem__, f"files of {lr_root.name}/", scale)
+    return EvaluationSet(name, stems, hr.__getitem__, lr.__getitem__, f"the files of {lr_root.name}/", scale)
 
 
 def parse_sets(entries, *, scale: int) -> list[EvaluationSet]:
@@ -161,3 +164,93 @@ def evaluate(upscale, pairs: EvaluationSet, *, protocols=("matlab",), distance=N
             on_image(stem, lr, sr, hr)
     mean = jax.tree.map(lambda *scores: float(np.mean(scores)), *images.values())
     return {"count": len(images), "cropped": cropped, "images": images, "mean": mean}
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """Something that enlarges: upscale(lr) -> sr by `scale`, and `about`, what results.json says of it."""
+
+    upscale: Callable
+    scale: int
+    about: dict
+
+
+def create_method(name: str, *, scale: int = 4, tile: int = 128) -> Method:
+    """The method that `name` stands for: "nearest", "bicubic", or what generators.load takes.
+
+    Args:
+      scale: of an interpolation; a network has its own.
+      tile: LR pixels, see upscaling.make_upscaler.
+    """
+    if name in INTERPOLATIONS:
+        return Method(INTERPOLATIONS[name](scale), scale, {"name": name})
+    generator = generators.load(name)
+    upscale = make_upscaler(generator.module, tile=tile)
+    about = {"name": generator.name, "sha256": generator.sha256(), "architecture": generator.architecture}
+    about |= {"step": generator.info.get("step"), "precision": "float32, matmul precision highest"}
+    variables = jax.device_put(generator.variables)
+    return Method(functools.partial(upscale, variables), generator.module.scale, about)
+
+
+def check_protocols(names) -> None:
+    """Raise an InputError for the first name that is no protocol."""
+    for name in names:
+        if name not in PROTOCOLS:
+            raise InputError(f"--protocol: no {name!r}; {nearest_name(name, PROTOCOLS)}")
+
+
+def run(method: Method, sets, out, *, protocols, distance=None) -> dict:
+    """Evaluate a method on several sets; writes OUT/results.json and the SR images, OUT/NAME/STEM.png.
+
+    Returns:
+      What results.json holds: "datasets" as `evaluate` returns them, beside all that it takes to make them again.
+    """
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    datasets = {}
+    for pairs in sets:
+
+        def save(stem, lr, sr, hr, pairs=pairs):
+            path = out / pairs.name / f"{stem}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_image(path, sr)
+
+        scores = evaluate(method.upscale, pairs, protocols=protocols, distance=distance, on_image=save)
+        datasets[pairs.name] = {"lr": pairs.lr_origin} | scores
+    libraries = ("jax", "jaxlib", "flax", "numpy", "scipy", "pillow")
+    results = {
+        "srgan_jax": srgan_jax.__version__,
+        "method": method.about,
+        "scale": method.scale,
+        "protocols": {name: PROTOCOLS[name].description for name in protocols},
+        "vgg54": "mean squared difference of VGG19's features at conv5_4 (eq. 5)" if distance else None,
+        "versions": {name: importlib.metadata.version(name) for name in libraries},
+        "device": jax.devices()[0].device_kind,
+        "datasets": datasets,
+    }
+    # JSON has no infinity: null stands for the PSNR of identical pictures.
+    results = jax.tree.map(lambda x: None if isinstance(x, float) and not math.isfinite(x) else x, results)
+    replace_text(out / "results.json", json.dumps(results, indent=2) + "\n")
+    return results
+
+
+def table(results: dict) -> str:
+    """The means as a Markdown table, with what its columns mean below it."""
+    protocols = list(results["protocols"])
+    columns = [f"{name}: PSNR (dB) | {name}: SSIM" for name in protocols] + ["VGG54 distance"] * bool(results["vgg54"])
+    lines = ["| set | images | " + " | ".join(columns) + " |"]
+    lines.append("|---|---|" + "---|" * (2 * len(protocols) + bool(results["vgg54"])))
+    for name, scores in results["datasets"].items():
+        cells = [name, str(scores["count"])]
+        for protocol in protocols:
+            psnr, ssim = scores["mean"][protocol]["psnr"], scores["mean"][protocol]["ssim"]
+            cells += ["∞" if psnr is None else f"{psnr:.3f}", f"{ssim:.4f}"]
+        cells += [f"{scores['mean']['vgg54']:.5f}"] if results["vgg54"] else []
+        lines.append("| " + " | ".join(cells) + " |")
+    lines.append("")
+    lines += [f"{name}: {description}" for name, description in results["protocols"].items()]
+    lines += [f"VGG54 distance: {results['vgg54']}; smaller is nearer."] if results["vgg54"] else []
+    for name, scores in results["datasets"].items():
+        cropped = f"; {scores['cropped']} HR images cropped to a multiple of {results['scale']}"
+        lines.append(f"{name}: LR from {scores['lr']}{cropped * bool(scores['cropped'])}.")
+    return "\n".join(lines)

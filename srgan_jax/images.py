@@ -6,13 +6,13 @@ uint8. Arrays are [..., height, width, channels].
 
 import io
 import os
-import pathlib
 
 import jax.numpy as jnp
 import numpy as np
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from srgan_jax.errors import InputError
+from srgan_jax.files import replacing
 
 
 class ImageError(InputError):
@@ -90,10 +90,5 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
 
 def save_image(path, image: np.ndarray) -> None:
     """Write uint8 [H, W, 1 or 3] to `path`, its format chosen by the extension, through a temporary name."""
-    path = pathlib.Path(path)
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
-    try:
+    with replacing(path) as partial:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)

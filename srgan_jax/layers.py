@@ -5,7 +5,6 @@ import functools
 import flax.linen as nn
 import jax.numpy as jnp
 
-
 # Glorot-uniform kernels and zero biases: Lasagne's defaults, which the paper's authors used.
 conv = functools.partial(nn.Conv, kernel_init=nn.initializers.glorot_uniform())
 dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())

@@ -7,6 +7,8 @@ import pathlib
 import tqdm
 from tensorboardX import SummaryWriter
 
+from srgan_jax.files import replace_text
+
 
 class Log:
     """Metrics of a run, appended to WORKDIR/metrics.jsonl (one JSON object per line) and WORKDIR/tensorboard."""
@@ -14,7 +16,7 @@ class Log:
     def __init__(self, workdir, *, start: int, stop: int):
         workdir = pathlib.Path(workdir)
         drop_lines_after(workdir / "metrics.jsonl", start)
-        self._jsonl = open(workdir / "metrics.jsonl", "a", encoding="utf-8")
+        self._jsonl = (workdir / "metrics.jsonl").open("a", encoding="utf-8")
         self._board = SummaryWriter(str(workdir / "tensorboard"), purge_step=start + 1)
         self._bar = tqdm.tqdm(initial=start, total=stop, unit="step", dynamic_ncols=True, smoothing=0.05)
 
@@ -61,6 +63,4 @@ def drop_lines_after(path: pathlib.Path, step: int) -> None:
                 kept.append(line + "\n")
         except json.JSONDecodeError:
             continue
-    partial = path.with_suffix(".partial")
-    partial.write_text("".join(kept), encoding="utf-8")
-    partial.replace(path)
+    replace_text(path, "".join(kept))

@@ -10,16 +10,19 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
-
 from flax import traverse_util
 
 from srgan_jax import evaluation, generators, sharding, stages
 from srgan_jax.checkpoints import Checkpoints, check_same_arrays
 from srgan_jax.data.loader import CropLoader, prefetch
 from srgan_jax.data.sources import create_source, hold_out
+from srgan_jax.files import replace_text
 from srgan_jax.images import save_image
 from srgan_jax.logs import Log
 from srgan_jax.upscaling import make_upscaler
+
+# What stands behind the progress bar.
+SHOWN = ("g/loss", "d/real", "d/fake", "images_per_second")
 
 
 class Interrupted(Exception):
@@ -101,7 +104,7 @@ def train(config, workdir) -> None:
             if due(config.log_every) or due(config.save_every) or due(config.eval_every) or stopping:
                 means = window.close(done) | {"g/learning_rate": float(stage.learning_rate(step))}
                 log.write(done, means)
-                log.show({name: means[name] for name in ("g/loss", "d/real", "d/fake", "images_per_second") if name in means})
+                log.show({name: means[name] for name in SHOWN if name in means})
             psnr = None
             if due(config.eval_every):
                 psnr = evaluate(done, state["g"])
@@ -138,7 +141,8 @@ class Window:
             values = np.array([metrics[name] for metrics in steps], np.float64)
             if not np.isfinite(values).all():
                 first = step - len(values) + 1 + int(np.argmin(np.isfinite(values)))
-                raise NonFiniteError(f"{name} is {values[~np.isfinite(values)][0]} at step {first}; nothing of it is saved.")
+                value = values[~np.isfinite(values)][0]
+                raise NonFiniteError(f"{name} is {value} at step {first}; nothing of it is saved.")
             means[name] = float(values.mean())
         means["images_per_second"] = self._batch_size * len(steps) / elapsed
         means["data/wait_share"] = min(1.0, self._waited / elapsed)
@@ -202,9 +206,7 @@ def write_config(workdir: pathlib.Path, config) -> None:
         for name, value in traverse_util.flatten_dict(new, sep=".").items():
             if old.get(name) != value:
                 print(f"config.{name}: was {old.get(name)!r} when this run last started, is {value!r} now")
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(new, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)
+    replace_text(path, json.dumps(new, indent=2) + "\n")
 
 
 @contextlib.contextmanager

@@ -6,7 +6,9 @@ import optax
 def piecewise(config, num_steps):
     """`learning_rate`, multiplied by `decay_factor` at each step of `decay_at` (paper, section 3.2)."""
     del num_steps
-    return optax.piecewise_constant_schedule(config.learning_rate, {step: config.decay_factor for step in config.decay_at})
+    return optax.piecewise_constant_schedule(
+        config.learning_rate, {step: config.decay_factor for step in config.decay_at}
+    )
 
 
 def cosine(config, num_steps):

@@ -3,12 +3,15 @@
 import contextlib
 import sys
 
+from absl import logging
+
 from srgan_jax.errors import InputError
 
 
 @contextlib.contextmanager
 def report_input_errors():
     """Print bad input and failing files as one sentence and exit with status 2; let defects keep their traceback."""
+    logging.set_verbosity(logging.ERROR)  # orbax reports every step that it takes
     try:
         yield
     except (InputError, OSError) as error:

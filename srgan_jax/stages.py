@@ -18,9 +18,9 @@ import optax
 from srgan_jax import images, losses
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.models import Discriminator, SRResNet
+from srgan_jax.models.srresnet import GLOBAL_SKIPS
 from srgan_jax.resize import MARGIN_LR, downscale_crops
 from srgan_jax.schedules import SCHEDULES
-from srgan_jax.models.srresnet import GLOBAL_SKIPS
 from srgan_jax.state import NetworkState, create_network, forward
 from srgan_jax.weights.vgg19 import load_vgg19
 
@@ -76,9 +76,7 @@ def content_step(state, batch, frozen, *, scale, loss):
     """Train G alone on the content loss: SRResNet (section 3.2)."""
     lr, hr = degrade(batch, scale)
     sr, pullback, g_stats = run_generator(state["g"], lr)
-    g, metrics = update_generator(
-        state["g"], pullback, g_stats, lambda sr: loss(sr, hr, frozen["vgg"], judge=None), sr
-    )
+    g, metrics = update_generator(state["g"], pullback, g_stats, lambda sr: loss(sr, hr, frozen["vgg"], judge=None), sr)
     return {"g": g}, metrics
 
 
@@ -92,9 +90,7 @@ def adversarial_step(state, batch, frozen, *, scale, loss):
         logits, _ = forward(d, d.params, sr)  # D's statistics move only while D learns.
         return logits
 
-    g, g_metrics = update_generator(
-        state["g"], pullback, g_stats, lambda sr: loss(sr, hr, frozen["vgg"], judge), sr
-    )
+    g, g_metrics = update_generator(state["g"], pullback, g_stats, lambda sr: loss(sr, hr, frozen["vgg"], judge), sr)
     return {"g": g, "d": d}, g_metrics | d_metrics
 
 
@@ -135,7 +131,9 @@ def create_stage(config) -> Stage:
 
     def init(key):
         lr_size, hr_size = config.data.crop_size // config.scale, config.data.crop_size
-        networks = {"g": create_network(create_generator(config), key, jnp.zeros((1, lr_size, lr_size, config.channels)), tx)}
+        networks = {
+            "g": create_network(create_generator(config), key, jnp.zeros((1, lr_size, lr_size, config.channels)), tx)
+        }
         if config.stage == "adversarial":
             discriminator = Discriminator(dtype=dtype, **config.discriminator)
             hr = jnp.zeros((1, hr_size, hr_size, config.channels))

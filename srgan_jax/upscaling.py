@@ -18,8 +18,8 @@ def make_upscaler(module: SRResNet, *, tile: int = 128):
       tile: LR pixels that a tile adds to the result in each direction; 0 takes the whole picture at once.
 
     Returns:
-      upscale(variables, lr): uint8 [H, W, C] -> uint8 [scale · H, scale · W, channels]. Where C is 1 and the network wants 3,
-      grey is repeated; where C is 3 and it wants 1, each channel is enlarged by itself.
+      upscale(variables, lr): uint8 [H, W, C] -> uint8 [scale · H, scale · W, channels]. Where C is 1 and the network
+      wants 3, grey is repeated; where C is 3 and it wants 1, each channel is enlarged by itself.
     """
     scale, margin = module.scale, module.receptive_radius
 

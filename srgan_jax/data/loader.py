@@ -15,10 +15,9 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from srgan_jax.data.sources import Source
+from srgan_jax.errors import InputError
 from srgan_jax.images import ImageError
-
-# Bicubic reads two LR pixels beyond the crop on each side.
-MARGIN = 2
+from srgan_jax.resize import MARGIN_LR
 
 _log = logging.getLogger("srgan_jax")
 
@@ -48,7 +47,7 @@ class CropLoader:
       skipped: name -> reason of the pictures found unusable so far: unreadable, or smaller than a crop.
 
     Raises:
-      ValueError: a value out of range, or a source without pictures.
+      InputError: a value out of range, or a source without pictures.
     """
 
     def __init__(
@@ -72,12 +71,12 @@ class CropLoader:
             ("the number of pictures", len(source), 1),
         ):
             if value < least:
-                raise ValueError(f"{name} must be at least {least}, got {value}.")
+                raise InputError(f"{name} must be at least {least}, got {value}.")
         if crop_size % scale:
             nearest = crop_size // scale * scale
-            raise ValueError(f"crop_size must be a multiple of scale={scale}, got {crop_size}; try {nearest}.")
+            raise InputError(f"crop_size must be a multiple of scale={scale}, got {crop_size}; try {nearest}.")
         if sampling not in _SAMPLINGS:
-            raise ValueError(f"sampling must be one of {', '.join(_SAMPLINGS)}, got {sampling!r}.")
+            raise InputError(f"sampling must be one of {', '.join(_SAMPLINGS)}, got {sampling!r}.")
         self.source, self.batch_size, self.crop_size, self.scale = source, batch_size, crop_size, scale
         self.seed, self.augment = seed, augment
         self.skipped: dict[str, str] = {}
@@ -99,11 +98,11 @@ class CropLoader:
           turn: int32 [B / count] in 0..7, the flips and turns to apply (images.turn); 0 without augmentation.
 
         Raises:
-          ValueError: no picture of the source is usable, or count does not divide B.
+          InputError: no picture of the source is usable, or count does not divide B.
         """
         index, count = shard
         if self.batch_size % count:
-            raise ValueError(f"batch_size={self.batch_size} must be a multiple of the {count} processes.")
+            raise InputError(f"batch_size={self.batch_size} must be a multiple of the {count} processes.")
         rows = self.batch_size // count
         slots = range(index * rows, (index + 1) * rows)
         # Drawn for the global batch, so that a slot gets the same numbers whatever shard asks for it.
@@ -111,7 +110,7 @@ class CropLoader:
         places = rng.random((self.batch_size, 2))
         turn = rng.integers(8, size=self.batch_size, dtype=np.int32) * np.int32(self.augment)
         order, start = self._order(step)
-        size, hr = self.crop_size + 2 * MARGIN * self.scale, None
+        size, hr = self.crop_size + 2 * MARGIN_LR * self.scale, None
         for row, slot in enumerate(slots):
             image = self._pick(order, start, slot)
             hr = np.empty((rows, size, size, image.shape[2]), np.uint8) if hr is None else hr
@@ -141,7 +140,7 @@ class CropLoader:
         choices = spare + [index for index in taken if index is not None]
         if not choices:
             first = self.skipped[self.source.name(0)]
-            raise ValueError(f"none of the {len(self.source)} images can be used for training; the first one: {first}")
+            raise InputError(f"none of the {len(self.source)} images can be used for training; the first one: {first}")
         rank = sum(index is None for index in taken[:slot])
         return self._image(choices[rank % len(choices)])
 
@@ -160,7 +159,7 @@ class CropLoader:
             except ImageError as error:
                 return self._skip(index, str(error))
             height, width = (side // self.scale * self.scale for side in image.shape[:2])
-            margin = MARGIN * self.scale
+            margin = MARGIN_LR * self.scale
             image = np.pad(image[:height, :width], ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
             self._usable[index] = True
             self._cache.put(index, image)

@@ -1,6 +1,5 @@
 """Where pictures come from: built-in photographs, a folder, or a TFDS dataset, behind one interface."""
 
-import difflib
 import hashlib
 import importlib.util
 import io
@@ -13,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from PIL import ExifTags, Image
 
+from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.images import ImageError, decode_image
 
 # The natural colour photographs in scikit-image's wheel. motorcycle_right.png is left out: it shows the scene of
@@ -38,7 +38,7 @@ class Source(Protocol):
         """(height, width) from the header, without decoding; raises ImageError."""
 
 
-class SourceError(ValueError):
+class SourceError(InputError):
     """A source that is not there or holds no pictures; the message is one sentence."""
 
 
@@ -229,8 +229,7 @@ def create_source(data, *, channels: int = 3) -> Source:
       SourceError: there is no such source, or what the source itself raises.
     """
     if data.source not in SOURCES:
-        nearest = difflib.get_close_matches(data.source, SOURCES, n=1, cutoff=0)[0]
-        raise SourceError(f"no data source is called {data.source!r}; did you mean {nearest!r}?")
+        raise SourceError(f"no data source is called {data.source!r}; {nearest_name(data.source, SOURCES)}")
     return SOURCES[data.source](data, channels)
 
 

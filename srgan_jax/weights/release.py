@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 import srgan_jax
 from srgan_jax.errors import InputError
+from srgan_jax.files import replacing
 
 FORMAT = "srgan_jax-generator-1"
 
@@ -33,12 +34,8 @@ def write_release(path, architecture: dict, variables: dict, *, info: dict | Non
         "ranges": "lr [0, 1], sr [-1, 1], NHWC",
         "info": json.dumps(info or {}),
     }
-    partial = path.with_name(f".{path.name}.partial")
-    try:
+    with replacing(path) as partial:
         save_file(arrays, partial, metadata=header)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def read_release(path) -> tuple[dict, dict, dict]:
