@@ -18,7 +18,7 @@ from srgan_jax import generators
 from srgan_jax.data.sources import FolderSource
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.files import replace_text
-from srgan_jax.images import hr_to_signed, save_image
+from srgan_jax.images import ImageError, hr_to_signed, save_image
 from srgan_jax.losses import mse
 from srgan_jax.metrics import PROTOCOLS
 from srgan_jax.models import VGG19
@@ -150,7 +150,10 @@ def evaluate(upscale, pairs: EvaluationSet, *, protocols=("matlab",), distance=N
     """
     images, cropped = {}, 0
     for i, stem in enumerate(pairs.stems):
-        lr, hr, was_cropped = pairs.pair(i)
+        try:
+            lr, hr, was_cropped = pairs.pair(i)
+        except ImageError as error:
+            raise InputError(f"{pairs.name}/{error}") from None
         cropped += was_cropped
         sr = upscale(lr)
         planes = [x[..., 0] if x.shape[-1] == 1 else x for x in (sr, hr)]
@@ -162,8 +165,21 @@ def evaluate(upscale, pairs: EvaluationSet, *, protocols=("matlab",), distance=N
             images[stem]["vgg54"] = distance(sr, hr)
         if on_image:
             on_image(stem, lr, sr, hr)
-    mean = jax.tree.map(lambda *scores: float(np.mean(scores)), *images.values())
-    return {"count": len(images), "cropped": cropped, "images": images, "mean": mean}
+    return {"count": len(images), "cropped": cropped, "images": images, "mean": _mean(list(images.values()))}
+
+
+def _mean(scores: list):
+    """Mean over images of nested dicts of numbers, key by key."""
+    if isinstance(scores[0], dict):
+        return {key: _mean([score[key] for score in scores]) for key in scores[0]}
+    return float(np.mean(scores))
+
+
+def _infinity_as_null(tree):
+    """JSON has no infinity: null stands for the PSNR of identical pictures."""
+    if isinstance(tree, dict):
+        return {key: _infinity_as_null(value) for key, value in tree.items()}
+    return None if isinstance(tree, float) and math.isinf(tree) else tree
 
 
 @dataclasses.dataclass(frozen=True)
@@ -228,8 +244,7 @@ def run(method: Method, sets, out, *, protocols, distance=None) -> dict:
         "device": jax.devices()[0].device_kind,
         "datasets": datasets,
     }
-    # JSON has no infinity: null stands for the PSNR of identical pictures.
-    results = jax.tree.map(lambda x: None if isinstance(x, float) and not math.isfinite(x) else x, results)
+    results = _infinity_as_null(results)
     replace_text(out / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 

@@ -1,0 +1,128 @@
+"""Evaluation sets, scores, results.json, the table, and eval.py's answers to bad input."""
+
+import json
+import math
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import eval as eval_script
+from srgan_jax import evaluation
+from srgan_jax.errors import InputError
+from srgan_jax.resize import imresize
+from srgan_jax.scripts import report_input_errors
+
+
+@pytest.fixture
+def photos():
+    """Two smooth random pictures, the second no multiple of 4, and one in greyscale."""
+    rng = np.random.default_rng(0)
+    shapes = {"a": (48, 64, 3), "b": (50, 67, 3), "grey": (48, 48, 1)}
+    return {
+        name: imresize(rng.integers(0, 256, (h // 4 + 1, w // 4 + 1, c), np.uint8), 4)[:h, :w]
+        for name, (h, w, c) in shapes.items()
+    }
+
+
+@pytest.fixture
+def folder(tmp_path, photos):
+    for name, picture in photos.items():
+        Image.fromarray(picture.squeeze()).save(tmp_path / f"{name}.png")
+    return tmp_path
+
+
+def test_plain_folder_makes_lr_and_crops_hr(folder):
+    pairs = evaluation.read_set("x", folder, scale=4)
+    assert pairs.stems == ("a", "b", "grey")
+    lr, hr, cropped = pairs.pair(1)
+    assert (lr.shape, hr.shape, cropped) == ((12, 16, 3), (48, 64, 3), True)
+    assert pairs.pair(2)[1].shape == (48, 48, 1)
+
+
+def test_lr_files_are_used_where_given(tmp_path, photos):
+    for name in ("HR", "LRx4"):
+        (tmp_path / name).mkdir()
+    Image.fromarray(photos["a"]).save(tmp_path / "HR" / "a.png")
+    Image.fromarray(np.full((12, 16, 3), 7, np.uint8)).save(tmp_path / "LRx4" / "a.png")
+    pairs = evaluation.read_set("x", tmp_path, scale=4)
+    assert (pairs.pair(0)[0] == 7).all() and "LRx4" in pairs.lr_origin
+    Image.fromarray(np.zeros((12, 15, 3), np.uint8)).save(tmp_path / "LRx4" / "a.png")
+    with pytest.raises(InputError, match="x/a: LR of 15x12 does not fit HR of 64x48 at scale 4"):
+        evaluation.read_set("x", tmp_path, scale=4).pair(0)
+    (tmp_path / "LRx4" / "a.png").rename(tmp_path / "LRx4" / "b.png")
+    with pytest.raises(InputError, match=r"a\.png is in only one of HR/ and LRx4/"):
+        evaluation.read_set("x", tmp_path, scale=4)
+
+
+def test_run_writes_results_and_pictures(folder, tmp_path):
+    out = tmp_path / "out"
+    method = evaluation.create_method("bicubic", scale=4)
+    pairs = evaluation.read_set("set", folder, scale=4)
+    results = evaluation.run(method, [pairs], out, protocols=("matlab", "rgb"), distance=lambda sr, hr: 0.25)
+    assert json.loads((out / "results.json").read_text()) == results
+    scores = results["datasets"]["set"]
+    assert scores["count"] == 3 and scores["cropped"] == 1
+    per_image = [scores["images"][stem]["matlab"]["psnr"] for stem in ("a", "b", "grey")]
+    assert scores["mean"]["matlab"]["psnr"] == pytest.approx(np.mean(per_image))
+    assert scores["mean"]["vgg54"] == 0.25
+    assert results["versions"]["jax"] and results["protocols"].keys() == {"matlab", "rgb"}
+    with Image.open(out / "set" / "b.png") as picture:
+        assert picture.size == (64, 48)
+    table = evaluation.table(results)
+    assert "| set | 3 |" in table and "1 HR images cropped" in table and "MATLAB bicubic" in table
+
+
+def test_identical_pictures_are_null_and_infinite(folder, tmp_path):
+    pairs = evaluation.read_set("set", folder, scale=4)
+    originals = iter([pairs.pair(i)[1] for i in range(3)])
+    method = evaluation.Method(lambda lr: next(originals), 4, {"name": "HR itself"})
+    results = evaluation.run(method, [pairs], tmp_path / "out", protocols=("matlab",))
+    assert results["datasets"]["set"]["mean"]["matlab"]["psnr"] is None
+    assert "∞" in evaluation.table(results)
+
+
+def test_feature_distance_is_zero_for_one_picture_and_grows(photos):
+    rng = np.random.default_rng(0)
+    shapes = {"conv1_1": (3, 3, 3, 64), "conv1_2": (3, 3, 64, 64)}
+    params = {
+        k: {"kernel": rng.normal(0, 0.1, s).astype(np.float32), "bias": np.zeros(64, np.float32)}
+        for k, s in shapes.items()
+    }
+    distance = evaluation.make_feature_distance(params, "torchvision", layer="vgg12")
+    picture = photos["a"]
+    noisy = [np.clip(picture + rng.normal(0, sigma, picture.shape), 0, 255).astype(np.uint8) for sigma in (4, 16)]
+    near, far = (distance(x, picture) for x in noisy)
+    assert distance(picture, picture) == 0 and 0 < near < far and math.isfinite(far)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"--data": "Set5"}, "expected NAME=DIR"),
+        ({"--data": "Set5=missing"}, "missing does not exist"),
+        ({"--protocol": "papr"}, "did you mean 'paper'"),
+        ({"--ckpt": "nowhere"}, "nowhere: no such file or directory"),
+        ({"--vgg": "vgg.npz"}, "vgg.npz: no such file. VGG19's weights are published by"),
+        ({"--data": "x=CUT"}, "x/cut.png: cannot be read"),
+    ],
+)
+def test_bad_input_is_one_sentence(change, message, folder, tmp_path, monkeypatch, capsys):
+    (tmp_path / "cut").mkdir()
+    whole = (folder / "a.png").read_bytes()
+    (tmp_path / "cut" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    flags = {
+        "--ckpt": "bicubic",
+        "--data": f"x={folder}",
+        "--out": str(tmp_path / "out"),
+        "--protocol": "matlab",
+    } | change
+    monkeypatch.setattr(
+        "sys.argv",
+        ["eval.py", *(word.replace("CUT", str(tmp_path / "cut")) for pair in flags.items() for word in pair)],
+    )
+    with pytest.raises(SystemExit) as stop, report_input_errors():
+        eval_script.main()
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and message in error and error.count("\n") == 1
+    assert not (tmp_path / "out" / "results.json").exists()

@@ -1,0 +1,158 @@
+"""The losses: equal to PyTorch's, every term reaches the generator, and the terms add up."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from srgan_jax import losses, stages
+from srgan_jax.errors import InputError
+from srgan_jax.models import VGG19, Discriminator
+from srgan_jax.models.vgg import PREPROCESSING
+
+RNG = np.random.default_rng(0)
+SR, HR = RNG.uniform(-1, 1, (2, 3, 12, 10, 3)).astype(np.float32)
+REAL, FAKE = RNG.normal(0, 5, (2, 7)).astype(np.float32)
+TERMS = ("mse", "vgg22", "vgg54", "tv", "adversarial")
+
+
+def test_mse_equals_pytorchs():
+    torch = pytest.importorskip("torch")
+    theirs = torch.nn.functional.mse_loss(torch.from_numpy(SR), torch.from_numpy(HR)).item()
+    np.testing.assert_allclose(losses.mse(SR, HR), theirs, rtol=1e-6)
+
+
+def test_bce_equals_pytorchs():
+    torch = pytest.importorskip("torch")
+    bce = torch.nn.BCEWithLogitsLoss()
+    real, fake = torch.from_numpy(REAL), torch.from_numpy(FAKE)
+    ones, zeros = torch.ones(7), torch.zeros(7)
+    np.testing.assert_allclose(losses.adversarial(FAKE), bce(fake, ones).item(), rtol=1e-6)
+    np.testing.assert_allclose(
+        losses.discriminator_loss(REAL, FAKE), (bce(real, ones) + bce(fake, zeros)).item(), rtol=1e-6
+    )
+
+
+def test_losses_of_far_logits_are_finite():
+    far = jnp.array([-1e4, 1e4])
+    assert losses.adversarial(far) == 5e3 and losses.discriminator_loss(far, far) == 1e4
+
+
+def test_total_variation_by_its_definition():
+    total = 0.0
+    for image in SR.astype(np.float64):
+        height, width, _ = image.shape
+        total += sum(np.abs(image[y + 1, x] - image[y, x]).sum() for y in range(height - 1) for x in range(width))
+        total += sum(np.abs(image[y, x + 1] - image[y, x]).sum() for y in range(height) for x in range(width - 1))
+    np.testing.assert_allclose(losses.total_variation(SR, HR), total / len(SR), rtol=1e-6)
+
+
+def random_vgg(layers):
+    """Weights that keep the size of the activations."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(VGG19(layers=layers).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
+
+    def draw(shape):
+        deviation = np.float32(np.sqrt(2 / np.prod(shape.shape[:-1]))) if len(shape.shape) > 1 else np.float32(0.1)
+        return deviation * rng.standard_normal(shape.shape, np.float32)
+
+    return jax.tree.map(draw, shapes)
+
+
+@pytest.mark.parametrize("preprocessing", sorted(PREPROCESSING))
+def test_vgg_loss_by_hand(preprocessing):
+    """With Caffe's weights, 1/12.75 on the features is 0.00615 on the loss (section 3.2: about 0.006)."""
+    params = random_vgg(("vgg11",))
+
+    def features(image):
+        if preprocessing == "caffe":
+            levels = (image[..., ::-1] + 1) * 127.5 - np.array([103.939, 116.779, 123.68])
+        else:
+            levels = ((image + 1) / 2 - [0.485, 0.456, 0.406]) / [0.229, 0.224, 0.225]
+        padded = np.pad(levels, ((0, 0), (1, 1), (1, 1), (0, 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), (1, 2))
+        kernel, bias = params["conv1_1"]["kernel"], params["conv1_1"]["bias"]
+        return np.maximum(np.einsum("nhwcij,ijco->nhwo", windows, kernel) + bias, 0)
+
+    unscaled = np.mean((features(SR.astype(np.float64)) - features(HR.astype(np.float64))) ** 2)
+    total, terms = losses.make_generator_loss({"vgg11": 2.0}, vgg_preprocessing=preprocessing)(SR, HR, params, None)
+    expected = 0.00615 if preprocessing == "caffe" else 1.0
+    assert terms["vgg11"] / unscaled == pytest.approx(expected, rel=1e-3)
+    assert total == pytest.approx(2 * terms["vgg11"], rel=1e-6)
+
+
+@pytest.fixture(scope="module")
+def gradient(tiny_config, tiny_batch):
+    """gradient(weights) -> (value, terms, gradient with respect to G's parameters), D judging in training mode."""
+    config = tiny_config(data__crop_size=32)
+    g = stages.create_generator(config)
+    d = Discriminator(features=8, hidden=16)
+    lr, hr = jax.jit(lambda batch: stages.degrade(batch, 4))(tiny_batch(config))
+    g_variables = jax.jit(g.init)(jax.random.key(0), lr)
+    d_variables = jax.jit(d.init)(jax.random.key(1), hr)
+    vgg = random_vgg(("vgg54",))
+
+    def judge(sr):
+        return d.apply(d_variables, sr, train=True, mutable=["batch_stats"])[0]
+
+    def evaluate(weights):
+        loss = losses.make_generator_loss(weights)
+
+        @jax.jit
+        def run(params, stats, vgg):
+            def of_params(params):
+                variables = {"params": params, "batch_stats": stats}
+                sr, _ = g.apply(variables, lr, train=True, mutable=["batch_stats"])
+                return loss(sr, hr, vgg, judge)
+
+            return jax.value_and_grad(of_params, has_aux=True)(params)
+
+        (value, terms), grads = run(g_variables["params"], g_variables["batch_stats"], vgg)
+        return value, terms, grads
+
+    singles = {name: evaluate({name: 1.0}) for name in TERMS}
+    return evaluate, singles
+
+
+@pytest.mark.parametrize("name", TERMS)
+def test_every_terms_gradient_reaches_every_parameter_of_g(gradient, name):
+    value, terms, grads = gradient[1][name]
+    assert set(terms) == {name} and value == terms[name] > 0
+    for path, leaf in jax.tree_util.tree_leaves_with_path(grads):
+        assert np.isfinite(leaf).all() and np.any(leaf), jax.tree_util.keystr(path)
+
+
+@pytest.mark.parametrize("left_out", [None, "mse", "vgg54", "adversarial"])
+def test_a_zero_weight_removes_exactly_its_part(gradient, left_out):
+    evaluate, singles = gradient
+    weights = {"mse": 1.0, "vgg22": 0.3, "vgg54": 0.7, "tv": 1e-3, "adversarial": 0.5}
+    weights |= {left_out: 0.0} if left_out else {}
+    value, terms, grads = evaluate(weights)
+    assert set(terms) == set(TERMS) - {left_out}
+    for name in terms:
+        np.testing.assert_allclose(terms[name], singles[name][1][name], rtol=1e-5)
+    np.testing.assert_allclose(value, sum(weights[name] * singles[name][0] for name in TERMS), rtol=1e-5)
+    expected = jax.tree.map(lambda *parts: sum(map(np.multiply, weights.values(), parts)), *(
+        singles[name][2] for name in weights
+    ))
+    for ours, parts in zip(jax.tree.leaves(grads), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(ours, parts, rtol=0, atol=1e-5 * np.abs(parts).max())
+
+
+def test_judge_and_vgg_are_needed_only_where_they_have_a_weight():
+    value, terms = losses.make_generator_loss({"mse": 1.0, "vgg54": 0.0, "adversarial": 0.0})(SR, HR, None, None)
+    assert set(terms) == {"mse"} and value == terms["mse"]
+
+
+def test_an_unknown_term_is_refused_naming_the_nearest():
+    with pytest.raises(InputError, match=r"'vgg45'.*did you mean 'vgg\d\d'"):
+        losses.make_generator_loss({"vgg45": 1.0})
+    with pytest.raises(InputError, match="did you mean 'adversarial'"):
+        losses.make_generator_loss({"mse": 1.0, "adverserial": 0.0})
+    with pytest.raises(InputError, match="choose from .*vgg11"):
+        losses.make_generator_loss({"qqqq": 1.0})
+
+
+def test_no_weight_but_zeros_is_refused():
+    with pytest.raises(InputError, match="every weight is zero"):
+        losses.make_generator_loss({"mse": 0.0, "tv": 0})

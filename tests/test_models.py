@@ -1,0 +1,256 @@
+"""The networks: sizes, shapes, layers by their definitions, and PyTorch's results."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import traverse_util
+
+from srgan_jax.layers import PReLU, batch_norm, pixel_shuffle
+from srgan_jax.models import VGG19, Discriminator, SRResNet
+from srgan_jax.models.vgg import LAYERS, PREPROCESSING, conv_names
+from srgan_jax.resize import imresize
+
+TINY = {"features": 8, "num_blocks": 2}
+
+
+def flat(tree):
+    return traverse_util.flatten_dict(tree, sep="/")
+
+
+def randomised(variables, seed=0):
+    """Arrays that no default hides: every scale, slope, bias and statistic is of its own."""
+    rng = np.random.default_rng(seed)
+
+    def change(path, array):
+        leaf = path[-1].key
+        noise = rng.normal(size=array.shape).astype(np.float32)
+        return {"kernel": array, "var": np.exp(0.3 * noise)}.get(leaf, array + 0.1 * noise)
+
+    return jax.tree_util.tree_map_with_path(change, variables)
+
+
+def create(module, shape, seed=0):
+    return randomised(jax.jit(module.init)(jax.random.key(seed), jnp.zeros(shape)), seed)
+
+
+@pytest.mark.parametrize(
+    ("module", "shape", "count"),
+    [
+        (SRResNet(), (1, 24, 24, 3), 1_548_547),
+        (Discriminator(), (1, 96, 96, 3), 23_563_649),
+        (VGG19(), (1, 32, 32, 3), 20_024_384),
+    ],
+)
+def test_parameter_counts(module, shape, count):
+    params = jax.eval_shape(module.init, jax.random.key(0), jnp.zeros(shape))["params"]
+    assert sum(array.size for array in jax.tree.leaves(params)) == count
+
+
+def test_a_batch_norm_makes_the_bias_before_it_void():
+    for module, shape in ((SRResNet(), (1, 8, 8, 3)), (Discriminator(), (1, 32, 32, 3))):
+        variables = flat(jax.eval_shape(module.init, jax.random.key(0), jnp.zeros(shape)))
+        for norm in (key for key in variables if key.endswith("mean")):
+            before = norm.replace("batch_stats", "params").replace("/mean", "/bias")
+            convolution = before.replace("trunk_bn", "trunk").replace("/bn", "/conv")
+            assert before in variables and convolution not in variables
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+def test_shapes(scale, channels, dtype):
+    module = SRResNet(scale=scale, channels=channels, dtype=jnp.dtype(dtype), **TINY)
+    sr, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), jnp.zeros((2, 5, 7, channels)))
+    assert sr.shape == (2, 5 * scale, 7 * scale, channels) and sr.dtype == jnp.float32
+    assert {array.dtype for array in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+@pytest.mark.parametrize("size", [16, 24, 96])
+def test_discriminator_gives_one_logit_an_image(size):
+    module = Discriminator(features=8, hidden=16)
+    logits, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), jnp.zeros((2, size, size, 3)))
+    assert logits.shape == (2,) and logits.dtype == jnp.float32
+    last = -(-size // 16)  # four strided convolutions
+    assert variables["params"]["dense0"]["kernel"].shape == (last * last * 64, 16)
+
+
+def test_initial_values():
+    variables = flat(jax.jit(SRResNet(**TINY).init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3))))
+    slopes = [array for key, array in variables.items() if key.endswith("slope")]
+    assert len(slopes) == 1 + 2 + 2 and all(array.shape == (8,) and (array == 0.25).all() for array in slopes)
+    assert all(not array.any() for key, array in variables.items() if key.endswith(("bias", "mean")))
+    stem = variables["params/stem/kernel"]
+    limit = np.sqrt(6 / (81 * (3 + 8)))  # Glorot-uniform
+    assert 0.95 * limit < np.abs(stem).max() <= limit
+
+
+def test_prelu_has_a_slope_per_channel():
+    x = jnp.array([[-2.0, -2.0, 3.0]])
+    y = PReLU().apply({"params": {"slope": jnp.array([0.5, -1.0, 0.5])}}, x)
+    np.testing.assert_array_equal(y, [[-1.0, 2.0, 3.0]])
+
+
+def test_batch_norm_statistics_move_and_are_used():
+    x = np.random.default_rng(0).normal(3, 2, (4, 5, 5, 6)).astype(np.float32)
+    module = batch_norm(use_running_average=False)
+    old = {"mean": jnp.full(6, 1.0), "var": jnp.full(6, 2.0)}
+    variables = {"params": {"scale": jnp.full(6, 1.5), "bias": jnp.full(6, 0.5)}, "batch_stats": old}
+
+    y, new = module.apply(variables, x, mutable=["batch_stats"])
+    mean, var = x.mean((0, 1, 2)), x.var((0, 1, 2))
+    np.testing.assert_allclose(new["batch_stats"]["mean"], 0.9 * 1 + 0.1 * mean, rtol=1e-5)
+    np.testing.assert_allclose(new["batch_stats"]["var"], 0.9 * 2 + 0.1 * var, rtol=1e-5)
+    np.testing.assert_allclose(y, (x - mean) / np.sqrt(var + 1e-5) * 1.5 + 0.5, atol=1e-5)
+
+    y = module.clone(use_running_average=True).apply(variables, x)
+    np.testing.assert_allclose(y, (x - 1) / np.sqrt(2 + 1e-5) * 1.5 + 0.5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("module", "size"), [(SRResNet(**TINY), 6), (Discriminator(features=8, hidden=16), 32)])
+def test_every_statistic_moves_in_training_only(module, size):
+    variables = create(module, (1, size, size, 3))
+    x = jax.random.uniform(jax.random.key(1), (2, size, size, 3))
+    _, new = module.apply(variables, x, train=True, mutable=["batch_stats"])
+    assert all(
+        jax.tree.leaves(jax.tree.map(lambda a, b: bool((a != b).all()), variables["batch_stats"], new["batch_stats"]))
+    )
+    _, same = module.apply(variables, x, mutable=["batch_stats"])
+    jax.tree.map(np.testing.assert_array_equal, variables["batch_stats"], same["batch_stats"])
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("skip", ["nearest", "bicubic"])
+def test_global_skip_with_zero_output_is_the_enlargement(skip, scale):
+    module = SRResNet(scale=scale, global_skip=skip, zero_init_output=True, **TINY)
+    lr = np.random.default_rng(0).random((1, 9, 11, 3), np.float32)
+    sr = jax.jit(module.init_with_output)(jax.random.key(0), lr)[0]
+    if skip == "nearest":
+        enlarged, inner = np.repeat(np.repeat(lr[0], scale, 0), scale, 1), slice(None)
+    else:  # away from the border, where MATLAB mirrors and JAX leaves taps out
+        enlarged, inner = imresize(lr[0], scale), slice(2 * scale, -2 * scale)
+    np.testing.assert_allclose((sr[0][inner, inner] + 1) / 2, enlarged[inner, inner], atol=1e-6)
+
+
+def test_without_global_skip_zero_output_is_zero():
+    module = SRResNet(zero_init_output=True, **TINY)
+    assert not jax.jit(module.init_with_output)(jax.random.key(0), jnp.ones((1, 4, 4, 3)))[0].any()
+
+
+@pytest.mark.parametrize("skip", ["none", "bicubic"])
+@pytest.mark.parametrize(("scale", "num_blocks"), [(2, 0), (4, 1), (8, 2), (1, 1)])
+def test_receptive_radius(scale, num_blocks, skip):
+    """What differs where one pixel does."""
+    module = SRResNet(scale=scale, features=2, num_blocks=num_blocks, global_skip=skip)
+    radius = module.receptive_radius
+    centre = radius + 2
+    lr = np.zeros((2, 2 * centre + 1, 2 * centre + 1, 3), np.float32)
+    # Where it can, a NaN: it reaches all that depends on it. The skip's matrix product would spread it further.
+    lr[1, centre, centre, 1] = np.nan if skip == "none" else 1e6
+    variables = create(module, lr.shape)
+    before, after = np.asarray(jax.jit(module.apply)(variables, lr))
+    rows, columns, _ = np.nonzero(before != after)
+    for places in (rows, columns):
+        reach = np.abs(places // scale - centre)
+        assert radius - 1 <= reach.max() <= radius and reach.min() == 0
+
+
+def test_receptive_radius_of_the_papers_network():
+    assert SRResNet().receptive_radius == 40
+
+
+@pytest.mark.parametrize("factor", [2, 3])
+def test_pixel_shuffle_is_depth_to_space(factor):
+    x = np.arange(2 * 3 * 4 * factor**2 * 5).reshape(2, 3, 4, factor**2 * 5)
+    y = np.asarray(pixel_shuffle(jnp.asarray(x), factor))
+    for i in range(factor):
+        for j in range(factor):
+            first = (i * factor + j) * 5
+            np.testing.assert_array_equal(y[:, i::factor, j::factor], x[..., first : first + 5])
+
+
+def test_pixel_shuffle_is_pytorchs_but_for_the_order_of_channels():
+    torch = pytest.importorskip("torch")
+    x = np.random.default_rng(0).random((2, 3, 4, 4 * 5), np.float32)
+    channels_first = x.reshape(2, 3, 4, 4, 5).transpose(0, 4, 3, 1, 2).reshape(2, 20, 3, 4)
+    theirs = torch.nn.PixelShuffle(2)(torch.from_numpy(channels_first.copy())).numpy().transpose(0, 2, 3, 1)
+    np.testing.assert_array_equal(pixel_shuffle(jnp.asarray(x), 2), theirs)
+
+
+@pytest.mark.parametrize(("module", "size"), [(SRResNet(**TINY), 8), (Discriminator(features=8, hidden=16), 32)])
+def test_bfloat16_computes_nearly_the_same(module, size):
+    variables = create(module, (1, size, size, 3))
+    x = jax.random.uniform(jax.random.key(1), (2, size, size, 3))
+    half_module = module.clone(dtype=jnp.bfloat16)
+    _, updates = jax.jit(lambda v, x: half_module.apply(v, x, train=True, mutable=["batch_stats"]))(variables, x)
+    assert {array.dtype for array in jax.tree.leaves(updates)} == {jnp.dtype("float32")}
+    exact, half = (jax.jit(m.apply)(variables, x) for m in (module, half_module))
+    assert half.dtype == jnp.float32
+    error = np.abs(half - exact).max() / np.abs(exact).max()
+    assert 1e-5 < error < 0.05  # eight bits of mantissa, a dozen layers
+
+
+# The same numbers as PyTorch's. Sums run in another order: 1e-4 relative to the largest value, through all layers.
+
+
+def assert_close(ours, theirs, tolerance=1e-4):
+    theirs = np.asarray(theirs)
+    np.testing.assert_allclose(ours, theirs, rtol=0, atol=tolerance * max(np.abs(theirs).max(), 1e-6))
+
+
+@pytest.mark.parametrize("train", [False, True])
+@pytest.mark.parametrize("name", ["srresnet_x4", "srresnet_x2", "discriminator"])
+def test_networks_equal_pytorchs(name, train):
+    pytest.importorskip("torch")
+    import torch_reference as reference
+
+    if name == "discriminator":
+        module, twin = Discriminator(features=8, hidden=16), reference.Discriminator(features=8, hidden=16, size=40)
+        size = 40  # odd on the way down: 40, 20, 10, 5, 3
+    else:
+        scale, size = int(name[-1]), 9
+        module, twin = SRResNet(scale=scale, **TINY), reference.SRResNet(scale=scale, **TINY)
+    variables = create(module, (1, size, size, 3))
+    reference.load(twin, flat(variables["params"]) | flat(variables["batch_stats"]))
+    twin.train(train)
+    x = np.random.default_rng(1).random((3, size, size, 3), np.float32)
+
+    ours, updates = jax.jit(lambda v, x: module.apply(v, x, train=train, mutable=["batch_stats"]))(variables, x)
+    theirs = twin(reference.nchw(x))
+    assert_close(ours, theirs.detach() if name == "discriminator" else reference.nhwc(theirs))
+    statistics = flat(updates["batch_stats"])
+    for key, array in reference.read(twin.state_dict(), statistics).items():
+        assert_close(statistics[key], array, 1e-5)
+
+
+@pytest.fixture(scope="module")
+def vgg_params():
+    """Random weights of VGG19, such that activations keep their size."""
+    rng, fan_in, params = np.random.default_rng(0), 3, {}
+    features = (64, 128, 256, 512, 512)
+    for name in conv_names(["vgg54"]):
+        width = features[int(name[4]) - 1]
+        kernel = rng.standard_normal((3, 3, fan_in, width), np.float32) * np.float32(np.sqrt(2 / 9 / fan_in))
+        params[name] = {"kernel": kernel, "bias": 0.1 * rng.standard_normal(width, np.float32)}
+        fan_in = width
+    return params
+
+
+@pytest.mark.parametrize("preprocessing", sorted(PREPROCESSING))
+def test_vgg_equals_pytorchs(vgg_params, preprocessing):
+    pytest.importorskip("torch")
+    import torch_reference as reference
+
+    layers = ("vgg12", "vgg22", "vgg34", "vgg44", "vgg54")
+    image = np.random.default_rng(1).uniform(-1, 1, (1, 32, 36, 3)).astype(np.float32)
+    ours = jax.jit(VGG19(layers=layers, preprocessing=preprocessing).apply)({"params": vgg_params}, image)
+    theirs = reference.vgg19_features(vgg_params, reference.nchw(image), preprocessing=preprocessing)
+    scale = {"caffe": 1 / 12.75, "torchvision": 1.0}[preprocessing]
+    assert set(ours) == set(layers)
+    for layer in layers:
+        assert_close(ours[layer], scale * reference.nhwc(theirs[LAYERS[layer]]))
+
+
+def test_vgg_needs_no_more_weights_than_its_layers():
+    assert conv_names(["vgg22"]) == ["conv1_1", "conv1_2", "conv2_1", "conv2_2"]
+    assert len(conv_names(["vgg54", "vgg22"])) == len(LAYERS) == 16
