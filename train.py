@@ -7,8 +7,6 @@ Any field of configs/base.py can be overridden as --config.FIELD=VALUE. The same
 checkpoint in the work directory.
 """
 
-import sys
-
 from absl import app, flags, logging
 from ml_collections import config_flags
 
@@ -17,6 +15,9 @@ from srgan_jax.scripts import report_input_errors
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(), such as configs/srgan_vgg54.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run: checkpoints, logs, samples.")
+DISTRIBUTED = flags.DEFINE_bool(
+    "distributed", False, "One of several processes, on a TPU pod or under Slurm: run the same command in each."
+)
 
 
 def parse_flags(argv):
@@ -26,22 +27,20 @@ def parse_flags(argv):
         return app.parse_flags_with_usage(argv)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         message = " ".join(str(error.args[0] if error.args else error).split()).strip("'\"")
-        raise InputError(f"--config: no such field: {message}") from None
+        raise InputError(f"--config: {message}") from None
 
 
 def main(argv):
-    from srgan_jax import loop  # imports JAX: only once the flags are known to be right
+    import jax  # only once the flags are known to be right
 
-    logging.set_verbosity(logging.ERROR)  # orbax reports every step that it takes
+    from srgan_jax import loop
+
+    logging.set_verbosity(logging.ERROR)  # absl's own start has set it back
     if len(argv) > 1:
         raise InputError(f"unexpected argument {argv[1]!r}; flags look like --config.batch_size=32.")
-    try:
-        loop.train(CONFIG.value, WORKDIR.value)
-    except loop.Interrupted as stop:
-        print(stop)
-        sys.exit(143)
-    except loop.NonFiniteError as error:
-        sys.exit(f"Error: {error}")
+    if DISTRIBUTED.value:
+        jax.distributed.initialize()
+    loop.train(CONFIG.value, WORKDIR.value)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a user can mend: scripts print it as one sentence. Any other exception is a defect and keeps its traceback."""
+"""What scripts print as one sentence. Any other exception is a defect and keeps its traceback."""
 
 import difflib
 
@@ -12,3 +12,11 @@ def nearest_name(name: str, known) -> str:
     known = sorted(known)
     close = difflib.get_close_matches(name, known, n=1)
     return f"did you mean {close[0]!r}?" if close else f"choose from {', '.join(known)}."
+
+
+class Interrupted(Exception):
+    """A run was told to stop, by SIGTERM or SIGINT; its state is saved."""
+
+
+class NonFiniteError(RuntimeError):
+    """A loss or gradient is not finite; nothing of it was saved."""

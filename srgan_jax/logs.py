@@ -52,6 +52,21 @@ class Log:
         self._jsonl.close()
 
 
+class NoLog:
+    """The log of all processes but the first."""
+
+    def advance(self):
+        """Does nothing, like the rest."""
+
+    def write(self, step, metrics): ...
+
+    def show(self, metrics): ...
+
+    def image(self, step, name, image): ...
+
+    def say(self, text): ...
+
+
 def drop_lines_after(path: pathlib.Path, step: int) -> None:
     """Forget what a run logged beyond the checkpoint that it goes on from, and a last line cut short."""
     if not path.exists():

@@ -16,21 +16,14 @@ from srgan_jax import evaluation, generators, sharding, stages
 from srgan_jax.checkpoints import Checkpoints, check_same_arrays
 from srgan_jax.data.loader import CropLoader, prefetch
 from srgan_jax.data.sources import create_source, hold_out
+from srgan_jax.errors import Interrupted, NonFiniteError
 from srgan_jax.files import replace_text
 from srgan_jax.images import save_image
-from srgan_jax.logs import Log
+from srgan_jax.logs import Log, NoLog
 from srgan_jax.upscaling import make_upscaler
 
 # What stands behind the progress bar.
 SHOWN = ("g/loss", "d/real", "d/fake", "images_per_second")
-
-
-class Interrupted(Exception):
-    """The run was told to stop (SIGTERM or SIGINT); its state is saved."""
-
-
-class NonFiniteError(RuntimeError):
-    """A loss or gradient is not finite."""
 
 
 def train(config, workdir) -> None:
@@ -69,11 +62,14 @@ def train(config, workdir) -> None:
             state = checkpoints.restore(state)
         elif config.init_from:
             state["g"] = start_from(state["g"], config.init_from, mesh)
-        write_config(workdir, config)
+        if jax.process_index() == 0:
+            write_config(workdir, config)
         frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
         step_fn = sharding.compile_step(stage.step, mesh)
 
-        log = stack.enter_context(contextlib.closing(Log(workdir, start=start, stop=config.num_steps)))
+        log = NoLog()
+        if jax.process_index() == 0:
+            log = stack.enter_context(contextlib.closing(Log(workdir, start=start, stop=config.num_steps)))
         evaluate = make_evaluation(config, evaluation_sets, workdir, log)
         stop_signal = stack.enter_context(catch_stop_signals())
         batches = stack.enter_context(
@@ -95,21 +91,20 @@ def train(config, workdir) -> None:
             state, metrics = step_fn(state, batch, frozen)
             window.add(metrics, waited)
             log.advance()
-            done = step + 1
-
-            def due(every, done=done):
-                return every and (done % every == 0 or done == config.num_steps)
-
-            stopping = stop_signal()
-            if due(config.log_every) or due(config.save_every) or due(config.eval_every) or stopping:
+            done, stopping = step + 1, stop_signal()
+            log_due, evaluate_due, save_due = (
+                every and (done % every == 0 or done == config.num_steps)
+                for every in (config.log_every, config.eval_every, config.save_every)
+            )
+            if log_due or evaluate_due or save_due or stopping:
                 means = window.close(done) | {"g/learning_rate": float(stage.learning_rate(step))}
                 log.write(done, means)
                 log.show({name: means[name] for name in SHOWN if name in means})
             psnr = None
-            if due(config.eval_every):
+            if evaluate_due:
                 psnr = evaluate(done, state["g"])
                 window.restart_clock()
-            if due(config.save_every) or stopping:
+            if save_due or stopping:
                 checkpoints.save(done, state, config.to_dict(), psnr=psnr)
                 window.restart_clock()
             if stopping and done < config.num_steps:
@@ -175,7 +170,7 @@ def make_evaluation(config, sets, workdir: pathlib.Path, log: Log):
         for pairs in sets:
 
             def keep_sample(stem, lr, sr, hr, pairs=pairs):
-                if stem in pairs.stems[:4]:
+                if stem in pairs.stems[:4] and jax.process_index() == 0:
                     path = workdir / "samples" / pairs.name / stem.replace("/", "_") / f"{step:08d}.png"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     save_image(path, sr)
@@ -211,8 +206,14 @@ def write_config(workdir: pathlib.Path, config) -> None:
 
 @contextlib.contextmanager
 def catch_stop_signals():
-    """Within, SIGTERM and SIGINT no longer end the program: the yielded function names the one that came, or None."""
+    """Within, SIGTERM and SIGINT no longer end the program: the yielded function names the one that came, or None.
+
+    With several processes they do end it: a checkpoint takes all, and a signal may come to one of them alone.
+    """
     came = []
+    if jax.process_count() > 1:
+        yield lambda: None
+        return
     previous = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield lambda: signal.Signals(came[0]).name if came else None

@@ -5,17 +5,21 @@ import sys
 
 from absl import logging
 
-from srgan_jax.errors import InputError
+from srgan_jax.errors import InputError, Interrupted, NonFiniteError
+
+# Exit statuses: bad input 2, as argparse has it; a run that diverged 1; a run that was told to stop 128 + SIGTERM.
+STATUSES = {InputError: 2, OSError: 2, NonFiniteError: 1, Interrupted: 143}
 
 
 @contextlib.contextmanager
 def report_input_errors():
-    """Print bad input and failing files as one sentence and exit with status 2; let defects keep their traceback."""
+    """Print what a user can mend as one sentence and exit with its status; let defects keep their traceback."""
     logging.set_verbosity(logging.ERROR)  # orbax reports every step that it takes
     try:
         yield
-    except (InputError, OSError) as error:
-        print(f"{type(error).__name__ if isinstance(error, OSError) else 'Error'}: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
+    except tuple(STATUSES) as error:
+        status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
+        print(error if isinstance(error, Interrupted) else f"Error: {error}", file=sys.stderr)
+        raise SystemExit(status) from None

@@ -132,9 +132,9 @@ def test_a_zero_weight_removes_exactly_its_part(gradient, left_out):
     for name in terms:
         np.testing.assert_allclose(terms[name], singles[name][1][name], rtol=1e-5)
     np.testing.assert_allclose(value, sum(weights[name] * singles[name][0] for name in TERMS), rtol=1e-5)
-    expected = jax.tree.map(lambda *parts: sum(map(np.multiply, weights.values(), parts)), *(
-        singles[name][2] for name in weights
-    ))
+    expected = jax.tree.map(
+        lambda *parts: sum(map(np.multiply, weights.values(), parts)), *(singles[name][2] for name in weights)
+    )
     for ours, parts in zip(jax.tree.leaves(grads), jax.tree.leaves(expected), strict=True):
         np.testing.assert_allclose(ours, parts, rtol=0, atol=1e-5 * np.abs(parts).max())
 
