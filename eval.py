@@ -26,6 +26,8 @@ def parse_arguments():
     )
     parser.add_argument("--out", required=True, help="directory for results.json and the SR images")
     parser.add_argument("--protocol", default="paper,matlab", help="comma-separated: paper, matlab, rgb")
+    parser.add_argument("--vs", metavar="OTHER", help="another --ckpt to compare with, picture by picture; see OUT/vs")
+    parser.add_argument("--report", metavar="DIR", help="write DIR/index.html: the table, and crops side by side")
     parser.add_argument("--vgg", metavar="FILE", help="VGG19's weights: adds the VGG54 feature distance")
     parser.add_argument("--scale", type=int, default=4, help="of bicubic and nearest; a network has its own")
     parser.add_argument("--tile", type=int, default=256, help="LR pixels computed at once; 0: the whole picture")
@@ -35,15 +37,18 @@ def parse_arguments():
 def main():
     arguments = parse_arguments()
     from srgan_jax import evaluation  # imports JAX: only once the flags are known to be right
-    from srgan_jax.weights.vgg19 import load_vgg19
 
-    protocols = arguments.protocol.split(",")
-    evaluation.check_protocols(protocols)
-    method = evaluation.create_method(arguments.ckpt, scale=arguments.scale, tile=arguments.tile)
-    sets = evaluation.parse_sets(arguments.data, scale=method.scale)
-    distance = evaluation.make_feature_distance(*load_vgg19(arguments.vgg, ("vgg54",))) if arguments.vgg else None
-    results = evaluation.run(method, sets, arguments.out, protocols=protocols, distance=distance)
-    print(evaluation.table(results))
+    evaluation.evaluate_and_report(
+        arguments.ckpt,
+        arguments.data,
+        arguments.out,
+        protocols=arguments.protocol.split(","),
+        vs=arguments.vs,
+        report=arguments.report,
+        vgg=arguments.vgg,
+        scale=arguments.scale,
+        tile=arguments.tile,
+    )
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import stats
 
 import eval as eval_script
 from srgan_jax import evaluation
@@ -46,7 +47,7 @@ def test_lr_files_are_used_where_given(tmp_path, photos):
     Image.fromarray(photos["a"]).save(tmp_path / "HR" / "a.png")
     Image.fromarray(np.full((12, 16, 3), 7, np.uint8)).save(tmp_path / "LRx4" / "a.png")
     pairs = evaluation.read_set("x", tmp_path, scale=4)
-    assert (pairs.pair(0)[0] == 7).all() and "LRx4" in pairs.lr_origin
+    assert (pairs.pair(0)[0] == 7).all() and "LRx4" in pairs.lr_about["origin"]
     Image.fromarray(np.zeros((12, 15, 3), np.uint8)).save(tmp_path / "LRx4" / "a.png")
     with pytest.raises(InputError, match="x/a: LR of 15x12 does not fit HR of 64x48 at scale 4"):
         evaluation.read_set("x", tmp_path, scale=4).pair(0)
@@ -104,7 +105,7 @@ def test_feature_distance_is_zero_for_one_picture_and_grows(photos):
         ({"--protocol": "papr"}, "did you mean 'paper'"),
         ({"--ckpt": "nowhere"}, "nowhere: no such file or directory"),
         ({"--vgg": "vgg.npz"}, "vgg.npz: no such file. VGG19's weights are published by"),
-        ({"--data": "x=CUT"}, "x/cut.png: cannot be read"),
+        ({"--data": "x=CUT"}, "cut.png: cannot be read"),
     ],
 )
 def test_bad_input_is_one_sentence(change, message, folder, tmp_path, monkeypatch, capsys):
@@ -126,3 +127,56 @@ def test_bad_input_is_one_sentence(change, message, folder, tmp_path, monkeypatc
     error = capsys.readouterr().err
     assert stop.value.code == 2 and message in error and error.count("\n") == 1
     assert not (tmp_path / "out" / "results.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("mode", "found"), [("RGBA", "RGBA"), ("LA", "LA"), ("I;16", "I;16"), ("F", "F"), ("P", "P with transparency")]
+)
+def test_pictures_that_would_be_converted_silently_are_refused(tmp_path, mode, found):
+    levels = np.full((48, 48), 60, np.uint8)
+    if mode == "P":
+        Image.fromarray(levels, "L").convert("P").save(tmp_path / "odd.png", transparency=0)
+    else:
+        picture = Image.fromarray(levels.astype({"I;16": np.uint16, "F": np.float32}.get(mode, np.uint8)))
+        picture = picture if mode in ("I;16", "F") else picture.convert(mode)
+        picture.save(tmp_path / ("odd.tif" if mode == "F" else "odd.png"))
+    with pytest.raises(InputError, match=rf"odd\.\w+: expected 8-bit greyscale or RGB, got mode {found}"):
+        evaluation.read_set("x", tmp_path, scale=4).pair(0)
+
+
+def fake_results(psnr, ssim):
+    images = {str(i): {"matlab": {"psnr": p, "ssim": s}} for i, (p, s) in enumerate(zip(psnr, ssim, strict=True))}
+    return {"protocols": {"matlab": ""}, "datasets": {"set": {"images": images}}}
+
+
+def test_comparison_pairs_pictures():
+    rng = np.random.default_rng(0)
+    psnr, gain = rng.normal(28, 2, 14), rng.normal(0.5, 0.2, 14)
+    mine, theirs = (fake_results([*values, None], np.full(15, 0.8)) for values in (psnr + gain, psnr))
+    compared = evaluation.compare(mine, theirs)["set"]["matlab"]
+    assert compared["psnr"]["count"] == 14  # the identical picture has no difference to speak of
+    assert compared["psnr"]["mean_difference"] == pytest.approx(gain.mean())
+    assert compared["psnr"]["wilcoxon_p"] == pytest.approx(stats.wilcoxon(psnr + gain, psnr).pvalue)
+    # A percentile bootstrap of a mean is close to the normal interval.
+    half = 1.96 * gain.std() / np.sqrt(14)
+    assert compared["psnr"]["interval"] == pytest.approx([gain.mean() - half, gain.mean() + half], abs=0.02)
+    assert compared["ssim"] == {"mean_difference": 0.0, "interval": [0.0, 0.0], "wilcoxon_p": None, "count": 15}
+    assert "| set | matlab | PSNR | +0." in evaluation.comparison_table({"set": {"matlab": compared}}, "a", "b")
+
+
+def test_comparison_and_report_of_two_methods(folder, tmp_path, capsys):
+    out, page = tmp_path / "out", tmp_path / "page"
+    evaluation.evaluate_and_report(
+        "bicubic", [f"set={folder}"], out, protocols=["matlab"], vs="nearest", report=page, tile=0
+    )
+    assert "bicubic minus nearest" in capsys.readouterr().out
+    compared = json.loads((out / "comparison.json").read_text())["set"]["matlab"]["psnr"]
+    psnr = [
+        json.loads((d / "results.json").read_text())["datasets"]["set"]["mean"]["matlab"]["psnr"]
+        for d in (out, out / "vs")
+    ]
+    assert compared["mean_difference"] == pytest.approx(psnr[0] - psnr[1]) and psnr[0] > psnr[1]
+    text = (page / "index.html").read_text()
+    # Three pictures, each whole and as crops of both methods and HR; nothing is loaded from elsewhere.
+    assert text.count('src="data:image/') == 3 * 4 and "http" not in text
+    assert text.count("matlab: ") > 6 and "<td>bicubic</td>" in text

@@ -1,0 +1,121 @@
+"""One self-contained HTML page: the table, and crops of every picture side by side, as in the paper's figures."""
+
+import base64
+import html
+import io
+import pathlib
+
+import numpy as np
+from PIL import Image
+
+from srgan_jax.files import replace_text
+from srgan_jax.pictures import as_rgb, most_different_region
+
+CROP = 128  # HR pixels on each side
+WIDTH = 480  # of the whole picture on the page, pixels
+
+STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1400px; margin: 2rem auto; padding: 0 1rem; color: #222; }
+table { border-collapse: collapse; margin: 1rem 0; }
+th, td { border: 1px solid #ccc; padding: .3rem .7rem; text-align: right; }
+th:first-child, td:first-child { text-align: left; }
+section { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; margin-bottom: 2.5rem; }
+h3 { width: 100%; margin: 0; }
+.whole { position: relative; line-height: 0; }
+.whole div { position: absolute; border: 2px solid #e33; box-shadow: 0 0 0 1px #fff; box-sizing: border-box; }
+figure { margin: 0; width: 200px; }
+figure img { width: 200px; image-rendering: pixelated; }
+figcaption { font-size: 12px; line-height: 1.35; }
+"""
+
+
+class Report:
+    """Collects crops while methods are evaluated, then writes the page.
+
+    The square shown of a picture is the one in which the first method added differs most from HR.
+    """
+
+    def __init__(self):
+        self._methods: dict[str, dict] = {}  # label -> results
+        self._pictures: dict[tuple[str, str], dict] = {}  # (set, stem) -> region, whole, crops
+
+    def collector(self, label: str):
+        """What scoring.run takes as `on_image` for the method that the page calls `label`."""
+
+        def collect(dataset, stem, lr, sr, hr):
+            picture = self._pictures.setdefault((dataset, stem), {})
+            if not picture:
+                region = most_different_region(sr, hr, CROP)
+                whole = Image.fromarray(np.ascontiguousarray(as_rgb(hr)))
+                whole.thumbnail((WIDTH, WIDTH))
+                picture |= {"region": region, "size": hr.shape[:2], "whole": _embed(whole, "JPEG"), "crops": {}}
+                picture["hr"] = _embed(Image.fromarray(as_rgb(hr)[region]), "PNG")
+            picture["crops"][label] = _embed(Image.fromarray(as_rgb(sr)[picture["region"]]), "PNG")
+
+        return collect
+
+    def add(self, label: str, results: dict) -> None:
+        """Add what scoring.run returned for a method."""
+        self._methods[label] = results
+
+    def write(self, directory, *, order=()) -> pathlib.Path:
+        """Write DIRECTORY/index.html and return its path; `order` names the methods from left to right."""
+        labels = list(order or self._methods)
+        first = self._methods[labels[0]]
+        parts = [f"<h1>{html.escape(' · '.join(labels))}</h1>", self._table(labels, first)]
+        parts += [f"<p><b>{name}</b>: {html.escape(text)}</p>" for name, text in first["protocols"].items()]
+        for (dataset, stem), picture in self._pictures.items():
+            parts.append(f"<section><h3>{html.escape(dataset)} · {html.escape(stem)}</h3>{_whole(picture)}")
+            for label in labels:
+                scores = self._methods[label]["datasets"][dataset]["images"][stem]
+                parts.append(
+                    _figure(label, picture["crops"][label], [_score(p, scores[p]) for p in first["protocols"]])
+                )
+            parts.append(_figure("HR", picture["hr"], ["original"]) + "</section>")
+        path = pathlib.Path(directory) / "index.html"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Evaluation</title><style>{STYLE}</style>'
+        replace_text(path, head + "\n".join(parts) + "</html>\n")
+        return path
+
+    def _table(self, labels, first) -> str:
+        columns = [f"{protocol}: {metric}" for protocol in first["protocols"] for metric in ("PSNR", "SSIM")]
+        rows = ["<tr><th>set</th><th>method</th>" + "".join(f"<th>{c}</th>" for c in columns) + "</tr>"]
+        for dataset in first["datasets"]:
+            for label in labels:
+                mean = self._methods[label]["datasets"][dataset]["mean"]
+                cells = [f"{_psnr(mean[p]['psnr'])}</td><td>{mean[p]['ssim']:.4f}" for p in first["protocols"]]
+                names = f"<td>{html.escape(dataset)}</td><td>{html.escape(label)}</td>"
+                rows.append(f"<tr>{names}" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        return f"<table>{''.join(rows)}</table>"
+
+
+def _whole(picture) -> str:
+    """HR with the shown square marked."""
+    rows, columns = picture["region"]
+    height, width = picture["size"]
+    box = (
+        f"left:{100 * columns.start / width:.2f}%;top:{100 * rows.start / height:.2f}%;"
+        f"width:{100 * (columns.stop - columns.start) / width:.2f}%;"
+        f"height:{100 * (rows.stop - rows.start) / height:.2f}%"
+    )
+    return f'<div class="whole"><img alt="HR" src="{picture["whole"]}"><div style="{box}"></div></div>'
+
+
+def _figure(label: str, source: str, lines: list[str]) -> str:
+    caption = "<br>".join([f"<b>{html.escape(label)}</b>", *lines])
+    return f'<figure><img alt="{html.escape(label)}" src="{source}"><figcaption>{caption}</figcaption></figure>'
+
+
+def _score(protocol: str, scores: dict) -> str:
+    return f"{protocol}: {_psnr(scores['psnr'])} dB / {scores['ssim']:.4f}"
+
+
+def _psnr(value) -> str:
+    return "∞" if value is None else f"{value:.2f}"
+
+
+def _embed(image: Image.Image, kind: str) -> str:
+    data = io.BytesIO()
+    image.save(data, kind, quality=85)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
