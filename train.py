@@ -21,13 +21,16 @@ DISTRIBUTED = flags.DEFINE_bool(
 
 
 def parse_flags(argv):
-    """absl's parsing, with an unknown field of the config reported like any other bad input."""
+    """absl's parsing, with every error reported like other bad input."""
     flags.mark_flags_as_required(["config", "workdir"])
     try:
-        return app.parse_flags_with_usage(argv)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        message = " ".join(str(error.args[0] if error.args else error).split()).strip("'\"")
-        raise InputError(f"--config: {message}") from None
+        rest = flags.FLAGS(argv)
+        assert CONFIG.value  # reading it raises what went wrong in the config's file
+        return rest
+    except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        while error.args and isinstance(error.args[0], Exception):
+            error = error.args[0]  # ml_collections wraps the one that names the nearest field
+        raise InputError(" ".join(str(error.args[0] if error.args else error).split())) from None
 
 
 def main(argv):

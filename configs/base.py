@@ -65,10 +65,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.prefetch = 4  # batches made ahead
     config.data.cache_mb = 2048  # decoded pictures kept in memory, in MiB
 
-    # Reports and files, in steps; 0 switches off.
+    # Reports and files, in steps.
     config.log_every = 50
-    config.eval_every = 5_000
-    config.save_every = 5_000
+    config.eval_every = 5_000  # 0: never
+    config.save_every = 5_000  # 0: never
     config.keep_last = 3  # checkpoints; the best one by PSNR is kept besides
     config.eval_data = ""  # "NAME=DIR,NAME=DIR": pictures as eval.py takes them; without, the held-out share
     config.eval_images = 16  # at most so many pictures of each

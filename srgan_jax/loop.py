@@ -57,7 +57,7 @@ def train(config, workdir) -> None:
         workdir.mkdir(parents=True, exist_ok=True)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep_last=config.keep_last)))
         start = checkpoints.latest_step() or 0
-        state = jax.jit(stage.init, out_shardings=sharding.replicated(mesh))(jax.random.key(config.seed))
+        state = sharding.compile_init(stage.init, mesh)(jax.random.key(config.seed))
         if start:
             state = checkpoints.restore(state)
         elif config.init_from:

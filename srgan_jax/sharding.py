@@ -41,6 +41,13 @@ def place_batch(batch, mesh: Mesh):
     return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(split(mesh), rows), batch)
 
 
+def compile_init(init, mesh: Mesh):
+    """jit `init(key) -> state`, its result a copy on every device."""
+    # Drawing random numbers takes XLA half a minute to optimise on a CPU, and is done once: the values are the same.
+    options = {"xla_backend_optimization_level": 1} if mesh.devices.flat[0].platform == "cpu" else None
+    return jax.jit(init, out_shardings=replicated(mesh), compiler_options=options)
+
+
 def compile_step(step, mesh: Mesh):
     """jit `step(state, batch, frozen) -> (state, metrics)` once, its state donated."""
     whole = replicated(mesh)

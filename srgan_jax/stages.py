@@ -154,6 +154,23 @@ def check_fields(config) -> None:
     ):
         if value not in known:
             raise InputError(f"config.{name}: no {value!r}; {nearest_name(str(value), known)}")
+    for name, value, least in (
+        ("num_steps", config.num_steps, 1),
+        ("batch_size", config.batch_size, 1),
+        ("log_every", config.log_every, 1),
+        ("channels", config.channels, 1),
+        ("generator.features", config.generator.features, 1),
+        ("generator.num_blocks", config.generator.num_blocks, 0),
+        ("discriminator.features", config.discriminator.features, 1),
+        ("discriminator.hidden", config.discriminator.hidden, 1),
+    ):
+        if value < least:
+            raise InputError(f"config.{name} must be at least {least}, got {value}.")
+    if config.optimizer.schedule == "cosine" and not 0 <= config.optimizer.warmup_steps < config.num_steps:
+        raise InputError(
+            f"config.optimizer.warmup_steps must be less than num_steps={config.num_steps}, "
+            f"got {config.optimizer.warmup_steps}."
+        )
     scale, crop_size = config.scale, config.data.crop_size
     if scale < 1 or scale & (scale - 1):
         raise InputError(f"config.scale must be a power of two, got {scale}.")

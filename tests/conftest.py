@@ -1,16 +1,11 @@
 """Fixtures that several test files share."""
 
-import functools
 import os
 import pathlib
 import subprocess
 import sys
 
-import numpy as np
 import pytest
-
-from configs import base
-from srgan_jax.resize import MARGIN_LR
 
 
 @pytest.fixture(scope="session")
@@ -22,46 +17,6 @@ def shared() -> pathlib.Path:
             "needs the evaluation sets: set SR_DATA to the folder that holds data/eval (see docs/evaluation.md)"
         )
     return folder
-
-
-def make_tiny_config(**changes):
-    """A config of seconds: two blocks, eight features, crops of 16. `changes` name fields with "__" for the dot."""
-    config = base.get_config()
-    config.num_steps = 4
-    config.batch_size = 2
-    config.generator.features = 8
-    config.generator.num_blocks = 2
-    config.discriminator.features = 8
-    config.discriminator.hidden = 16
-    config.data.crop_size = 16
-    config.data.workers = 1
-    config.log_every = 1
-    config.eval_every = 0
-    config.save_every = 0
-    for name, value in changes.items():
-        *path, field = name.split("__")
-        functools.reduce(getattr, path, config)[field] = value
-    return config
-
-
-@pytest.fixture(scope="session")
-def tiny_config():
-    """make_tiny_config."""
-    return make_tiny_config
-
-
-@pytest.fixture(scope="session")
-def tiny_batch():
-    """make(config, rows) -> a batch of random crops as the loader makes them."""
-
-    def make(config, rows=2, seed=0):
-        rng = np.random.default_rng(seed)
-        side = config.data.crop_size + 2 * MARGIN_LR * config.scale
-        smooth = rng.integers(0, 256, (rows, side // 4 + 1, side // 4 + 1, config.channels))
-        hr = np.kron(smooth, np.ones((1, 4, 4, 1)))[:, :side, :side] + rng.integers(-20, 20, (rows, side, side, 1))
-        return {"hr": np.clip(hr, 0, 255).astype(np.uint8), "turn": rng.integers(0, 8, rows, np.int32)}
-
-    return make
 
 
 @pytest.fixture(scope="session")

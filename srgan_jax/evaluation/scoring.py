@@ -112,7 +112,7 @@ def create_method(name: str, *, scale: int = 4, tile: int = 128) -> Method:
       tile: LR pixels, see upscaling.make_upscaler.
     """
     if name in INTERPOLATIONS:
-        return Method(INTERPOLATIONS[name](scale), scale, {"name": name})
+        return Method(INTERPOLATIONS[name](scale), scale, {"name": name, "precision": "float64, 8-bit after each pass"})
     generator = generators.load(name)
     upscale = make_upscaler(generator.module, tile=tile)
     about = {"name": generator.name, "sha256": generator.sha256(), "architecture": generator.architecture}

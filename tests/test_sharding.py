@@ -1,0 +1,93 @@
+"""Eight devices compute what one does: losses, gradients, parameters and BatchNorm statistics."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+from srgan_jax import sharding
+from srgan_jax.errors import InputError
+
+DEVICES = 8
+
+# A fresh process, because the number of devices is fixed when JAX starts.
+PROGRAM = """
+import sys
+import jax, numpy as np
+from flax.traverse_util import flatten_dict
+from srgan_jax import sharding, stages
+from tiny import make_tiny_batch, make_tiny_config
+
+config = make_tiny_config(stage="adversarial", losses__adversarial=1e-2, data__crop_size=32)
+stage = stages.create_stage(config)
+batches = [make_tiny_batch(config, rows=8, seed=seed) for seed in range(3)]
+found = {}
+for count in (1, 8):
+    mesh = sharding.create_mesh(jax.devices()[:count])
+    assert mesh.size == count
+    state = sharding.compile_init(stage.init, mesh)(jax.random.key(0))
+    frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
+    step = sharding.compile_step(stage.step, mesh)
+    for i, batch in enumerate(batches):
+        placed = sharding.place_batch(batch, mesh)
+        assert placed["hr"].addressable_shards[0].data.shape[0] == 8 // count
+        state, metrics = step(state, placed, frozen)
+        found[f"{count}/{i}/metrics"] = metrics
+        if i in (0, 2):
+            for name, network in state.items():
+                for field, tree in (("params", network.params), ("stats", network.batch_stats),
+                                    ("grads", network.opt_state[0].mu)):
+                    found[f"{count}/{i}/{name}/{field}"] = jax.device_get(tree)
+    assert step._cache_size() == 1
+    assert all(array.sharding.is_fully_replicated for array in jax.tree.leaves(state))
+np.savez(sys.argv[1], **flatten_dict(jax.device_get(found), sep="/"))
+"""
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    root = pathlib.Path(__file__).parents[1]
+    out = tmp_path_factory.mktemp("sharding") / "found.npz"
+    environment = os.environ | {
+        "XLA_FLAGS": f"--xla_force_host_platform_device_count={DEVICES}",
+        "JAX_PLATFORMS": "cpu",
+        "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")]),
+    }
+    subprocess.run([sys.executable, "-c", PROGRAM, str(out)], env=environment, check=True, cwd=root)
+    with np.load(out) as arrays:
+        return dict(arrays)
+
+
+def of_both(found, part):
+    one = {key: array for key, array in found.items() if key.startswith(f"1/{part}")}
+    assert one
+    return [(key[2:], array, found["8" + key[1:]]) for key, array in one.items()]
+
+
+def test_metrics_are_the_same(found):
+    for step in range(3):
+        for key, one, eight in of_both(found, f"{step}/metrics"):
+            np.testing.assert_allclose(eight, one, rtol=2e-5 if step == 0 else 1e-3, err_msg=key)
+
+
+@pytest.mark.parametrize("network", ["g", "d"])
+def test_gradients_parameters_and_statistics_are_the_same(found, network):
+    for step, tolerance in ((0, 2e-5), (2, 1e-3)):
+        for field in ("grads", "stats", "params"):
+            for key, one, eight in of_both(found, f"{step}/{network}/{field}/"):
+                error = np.abs(eight - one)
+                if field == "params":  # Adam turns the rounding of a vanishing gradient into a step of 1e-4
+                    assert np.mean(error < 1e-6) > 0.99 and error.max() < 2.01e-4 * (step + 1), key
+                else:
+                    assert error.max() <= tolerance * np.abs(one).max() + 1e-9, key
+
+
+def test_a_batch_that_does_not_divide_is_refused():
+    mesh = jax.sharding.AbstractMesh((DEVICES,), ("batch",))
+    sharding.check_batch_size(16, mesh)
+    with pytest.raises(InputError, match="multiple of the number of devices, 8, got 12; try 16"):
+        sharding.check_batch_size(12, mesh)

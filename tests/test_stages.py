@@ -1,0 +1,294 @@
+"""The stages: the degradation, and each step against a plain account of it and against PyTorch."""
+
+import importlib
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax.traverse_util import flatten_dict
+
+from srgan_jax import images, losses, stages
+from srgan_jax.errors import InputError
+from srgan_jax.models import Discriminator
+from srgan_jax.resize import MARGIN_LR, imresize
+from srgan_jax.schedules import SCHEDULES
+from tiny import make_tiny_batch, make_tiny_config
+
+
+@pytest.mark.parametrize("scale", [2, 4])
+def test_degrade_cuts_and_turns_the_whole_pictures_lr(scale):
+    """Bit for bit, for all eight turns, at the picture's corners too."""
+    rng = np.random.default_rng(0)
+    crop, margin = 8 * scale, MARGIN_LR * scale
+    picture = rng.integers(0, 256, (3 * crop, 4 * crop, 3), np.uint8)
+    padded = np.pad(picture, ((margin, margin), (margin, margin), (0, 0)), mode="symmetric")
+    starts = [(0, 0), (2 * crop, 3 * crop), (scale, 5 * scale), (3 * scale, 2 * scale)] * 2
+    turns = np.arange(8, dtype=np.int32)
+    size = crop + 2 * margin
+    batch = {"hr": np.stack([padded[y : y + size, x : x + size] for y, x in starts]), "turn": turns}
+
+    lr, hr = jax.jit(lambda batch: stages.degrade(batch, scale))(batch)
+    assert lr.dtype == hr.dtype == jnp.float32
+    whole = imresize(picture, 1 / scale)
+    for i, (y, x) in enumerate(starts):
+        for image, source, step, levels in (
+            (lr[i], whole, scale, lambda x: np.asarray(x, np.float64) * 255),
+            (hr[i], picture, 1, lambda x: (np.asarray(x, np.float64) + 1) * 127.5),
+        ):
+            expected = source[y // step : (y + crop) // step, x // step : (x + crop) // step]
+            expected = expected[:, ::-1] if i & 1 else expected
+            expected = expected[::-1] if i & 2 else expected
+            expected = expected.transpose(1, 0, 2) if i & 4 else expected
+            np.testing.assert_array_equal(np.rint(levels(image)), expected)
+            np.testing.assert_allclose(levels(image), expected, atol=2e-5)
+
+
+def test_turns_are_the_eight_symmetries_of_the_square():
+    square = np.arange(9).reshape(1, 3, 3, 1).repeat(8, 0)
+    turned = np.asarray(images.turn(jnp.asarray(square), jnp.arange(8)))[..., 0]
+    symmetries = [np.rot90(x, k) for x in (square[0, ..., 0], square[0, ..., 0].T) for k in range(4)]
+    assert {x.tobytes() for x in turned} == {np.ascontiguousarray(x).tobytes() for x in symmetries}
+
+
+def flat(tree):
+    return flatten_dict(tree, sep="/")
+
+
+def moments(network):
+    """Adam's first moment after one step is 0.1 of the gradient."""
+    return jax.tree.map(lambda m: np.asarray(m) / 0.1, network.opt_state[0].mu)
+
+
+def assert_trees_close(ours, theirs, tolerance):
+    """Each array, relative to its largest value."""
+    ours, theirs = flat(ours), flat(theirs)
+    assert ours.keys() == theirs.keys()
+    for key in ours:
+        largest = np.abs(np.asarray(theirs[key])).max()
+        np.testing.assert_allclose(ours[key], theirs[key], rtol=0, atol=tolerance * largest + 1e-9, err_msg=key)
+
+
+CONTENT = {"losses__mse": 1.0}
+ADVERSARIAL = {"stage": "adversarial", "losses__mse": 1.0, "losses__adversarial": 1e-2, "data__crop_size": 32}
+
+
+@pytest.fixture(scope="module", params=[CONTENT, ADVERSARIAL], ids=["content", "adversarial"])
+def run(request):
+    """(config, batch, state before, state after, metrics) of one step, from statistics and moments of a network."""
+    config = make_tiny_config(**request.param)
+    batch = make_tiny_batch(config, rows=4)
+    stage = stages.create_stage(config)
+    before = jax.jit(stage.init, compiler_options={"xla_backend_optimization_level": 1})(jax.random.key(0))
+    after, metrics = jax.jit(stage.step)(before, batch, stage.frozen)
+    return config, batch, before, after, metrics
+
+
+def test_a_step_changes_what_it_should(run):
+    config, _, before, after, metrics = run
+    networks = {"content": {"g"}, "adversarial": {"g", "d"}}[config.stage]
+    assert set(before) == set(after) == networks
+    assert jax.tree.structure(before) == jax.tree.structure(after)
+    for name in networks:
+        assert after[name].step == before[name].step + 1
+        for field in ("params", "batch_stats"):
+            old, new = flat(getattr(before[name], field)), flat(getattr(after[name], field))
+            assert [key for key in old if np.array_equal(old[key], new[key])] == []
+    expected = {"g/loss", "g/grad_norm", "g/mse"}
+    if "d" in networks:
+        expected |= {"g/adversarial", "d/loss", "d/real", "d/fake", "d/grad_norm"}
+    assert set(metrics) == expected
+
+
+def test_a_step_equals_a_plain_account_of_it(run):
+    """Gradients through everything by jax.grad, with a forward pass for each, and two explicit updates."""
+    config, batch, before, after, metrics = run
+    tx = optax.adam(config.optimizer.learning_rate)
+    adversarial = config.stage == "adversarial"
+
+    def apply(network, params, x):
+        variables = {"params": params, "batch_stats": network["batch_stats"]}
+        return network["apply"](variables, x, train=True, mutable=["batch_stats"])
+
+    def update(network, grads):
+        updates, _ = tx.update(grads, tx.init(network["params"]), network["params"])
+        return optax.apply_updates(network["params"], updates)
+
+    @jax.jit
+    def reference(variables, batch):
+        modules = {"g": stages.create_generator(config), "d": Discriminator(**config.discriminator)}
+        networks = {name: variables[name] | {"apply": modules[name].apply} for name in variables}
+        g, result = networks["g"], {}
+        lr, hr = stages.degrade(batch, config.scale)
+        if adversarial:
+            d = networks["d"]
+            sr = apply(g, g["params"], lr)[0]
+
+            def d_loss(params):
+                return losses.discriminator_loss(apply(d, params, hr)[0], apply(d, params, sr)[0])
+
+            result["d/loss"], grads = jax.value_and_grad(d_loss)(d["params"])
+            _, of_real = apply(d, d["params"], hr)
+            _, of_both = apply(d | of_real, d["params"], sr)
+            d = d | of_both | {"params": update(d, grads)}
+            result |= {"d": {"params": d["params"], "grads": grads, "batch_stats": d["batch_stats"]}}
+
+        def g_loss(params):
+            sr, stats = apply(g, params, lr)
+            loss = config.losses.mse * jnp.mean((sr - hr) ** 2)
+            if adversarial:
+                logits = apply(d, d["params"], sr)[0]
+                loss += config.losses.adversarial * jnp.mean(-jnp.log(jax.nn.sigmoid(logits)))
+            return loss, stats["batch_stats"]
+
+        (result["g/loss"], stats), grads = jax.value_and_grad(g_loss, has_aux=True)(g["params"])
+        result["g"] = {"params": update(g, grads), "grads": grads, "batch_stats": stats}
+        return result
+
+    variables = {k: {"params": n.params, "batch_stats": n.batch_stats} for k, n in before.items()}
+    expected = reference(variables, batch)
+    for name, network in after.items():
+        np.testing.assert_allclose(metrics[f"{name}/loss"], expected[f"{name}/loss"], rtol=1e-6)
+        np.testing.assert_allclose(metrics[f"{name}/grad_norm"], optax.global_norm(expected[name]["grads"]), rtol=1e-5)
+        assert_trees_close(network.batch_stats, expected[name]["batch_stats"], 1e-6)
+        assert_trees_close(moments(network), expected[name]["grads"], 1e-5)
+        # An Adam step is at most the learning rate long, and where a gradient is all rounding its sign may differ.
+        for ours, theirs in zip(*map(jax.tree.leaves, (network.params, expected[name]["params"])), strict=True):
+            error = np.abs(ours - theirs) / config.optimizer.learning_rate
+            assert np.mean(error < 1e-2) > 0.99 and error.max() < 2.01
+
+
+def test_a_step_equals_pytorchs(run):
+    torch = pytest.importorskip("torch")
+    import torch_reference as reference
+
+    config, batch, before, after, metrics = run
+    lr, hr = (reference.nchw(x) for x in stages.degrade(batch, config.scale))
+
+    def twin(module, name):
+        reference.load(module, flat(before[name].params) | flat(before[name].batch_stats))
+        return module.train(), torch.optim.Adam(module.parameters(), lr=config.optimizer.learning_rate)
+
+    bce = torch.nn.functional.binary_cross_entropy_with_logits
+    g, g_optimizer = twin(reference.SRResNet(features=8, num_blocks=2), "g")
+    sr = g(lr)
+    g_loss = torch.nn.functional.mse_loss(sr, hr)
+    np.testing.assert_allclose(metrics["g/mse"], g_loss.item(), rtol=1e-5)
+    twins = {"g": (g, g_optimizer, g.state_dict())}
+    if config.stage == "adversarial":
+        d, d_optimizer = twin(reference.Discriminator(size=config.data.crop_size, **config.discriminator), "d")
+        real, fake = d(hr), d(sr.detach())
+        d_loss = bce(real, torch.ones(len(real))) + bce(fake, torch.zeros(len(fake)))
+        np.testing.assert_allclose(metrics["d/loss"], d_loss.item(), rtol=1e-5)
+        np.testing.assert_allclose(metrics["d/real"], torch.sigmoid(real).mean().item(), rtol=1e-5)
+        np.testing.assert_allclose(metrics["d/fake"], torch.sigmoid(fake).mean().item(), rtol=1e-5)
+        d_loss.backward()
+        d_optimizer.step()
+        # Statistics move while D learns; then its gradient is read off and left alone.
+        twins["d"] = (d, d_optimizer, {k: v.clone() for k, v in d.state_dict().items()})
+        gradients = {k: p.grad.clone() for k, p in d.named_parameters()}
+        adversarial = bce(d(sr), torch.ones(len(fake)))
+        np.testing.assert_allclose(metrics["g/adversarial"], adversarial.item(), rtol=1e-4)
+        g_loss = g_loss + config.losses.adversarial * adversarial
+    np.testing.assert_allclose(metrics["g/loss"], g_loss.item(), rtol=1e-5)
+    g_loss.backward()
+    g_optimizer.step()
+
+    for name, (module, optimizer, state) in twins.items():
+        ours = after[name]
+        grads = gradients if name == "d" else {k: p.grad for k, p in module.named_parameters()}
+        assert_trees_close(flat(moments(ours)), reference.read(grads, flat(ours.params)), 1e-4)
+        assert_trees_close(flat(ours.batch_stats), reference.read(state, flat(ours.batch_stats)), 1e-5)
+        moved = {k: optimizer.state[p]["exp_avg_sq"] for k, p in module.named_parameters()}
+        nu = flat(ours.opt_state[0].nu)
+        assert_trees_close(nu, reference.read(moved, nu), 1e-3)
+        theirs = reference.read(dict(module.named_parameters()), flat(ours.params))
+        for key, array in flat(ours.params).items():
+            error = np.abs(array - theirs[key]) / config.optimizer.learning_rate
+            assert np.mean(error < 0.05) > 0.98 and error.max() < 2.01, key
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stage": "adverserial"}, "config.stage: no 'adverserial'; did you mean 'adversarial'"),
+        ({"optimizer__schedule": "cosin"}, "did you mean 'cosine'"),
+        ({"generator__global_skip": "bicubik"}, "did you mean 'bicubic'"),
+        ({"dtype": "float16"}, "config.dtype: no 'float16'"),
+        ({"scale": 3}, "power of two, got 3"),
+        ({"scale": 0}, "power of two, got 0"),
+        ({"scale": -4}, "power of two, got -4"),
+        ({"data__crop_size": 18}, "multiple of scale=4, got 18; try 16"),
+        ({"data__crop_size": 2}, "multiple of scale=4, got 2; try 4"),
+        ({"data__crop_size": 0}, "multiple of scale=4, got 0; try 4"),
+        ({"losses__adversarial": 1e-3}, 'set stage="adversarial"'),
+        ({"losses__mse": 0.0}, "every weight is zero"),
+        ({"channels": 1, "losses__vgg22": 1.0}, "VGG takes RGB, got channels=1"),
+        ({"losses__vgg54": 1.0}, "No VGG19 file was given.*Keras.*torchvision"),
+        ({"generator__num_blocks": -1}, "num_blocks"),
+        ({"generator__features": 0}, "features"),
+        ({"channels": 0}, "channels"),
+        ({"discriminator__hidden": 0, "stage": "adversarial"}, "hidden"),
+        ({"optimizer__schedule": "cosine", "optimizer__warmup_steps": 4}, "warmup_steps"),
+        ({"optimizer__schedule": "cosine", "num_steps": 0}, "num_steps"),
+        ({"num_steps": -1}, "num_steps"),
+    ],
+    ids=str,
+)
+def test_bad_fields_are_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        stages.create_stage(make_tiny_config(**changes))
+
+
+def test_piecewise_schedule_is_the_papers():
+    optimizer = importlib.import_module("configs.srgan_vgg54").get_config().optimizer
+    rate = SCHEDULES["piecewise"](optimizer, 200_000)
+    rates = [float(rate(step)) for step in (0, 99_999, 100_000, 199_999)]  # steps count from 0
+    np.testing.assert_allclose(rates, [1e-4, 1e-4, 1e-5, 1e-5], rtol=1e-6)
+
+
+def test_cosine_schedule_warms_up_and_ends_at_zero():
+    optimizer = make_tiny_config(optimizer__warmup_steps=10, optimizer__learning_rate=0.5).optimizer
+    rate = SCHEDULES["cosine"](optimizer, 110)
+    rates = np.array([rate(step) for step in range(111)])
+    np.testing.assert_allclose(rates[:11], 0.05 * np.arange(11), atol=1e-6)
+    np.testing.assert_allclose(rates[60], 0.25, atol=1e-6)
+    np.testing.assert_allclose(rates[-1], 0, atol=1e-7)
+    assert (np.diff(rates[10:]) < 0).all()
+
+
+TABLE_1 = {
+    "srresnet_mse": ("content", 1_000_000, {"mse": 1.0}, ()),
+    "srresnet_vgg22": ("content", 1_000_000, {"vgg22": 1.0, "tv": 2e-8}, ()),
+    "srgan_mse": ("adversarial", 200_000, {"mse": 1.0, "adversarial": 1e-3}, (100_000,)),
+    "srgan_vgg22": ("adversarial", 200_000, {"vgg22": 1.0, "adversarial": 1e-3}, (100_000,)),
+    "srgan_vgg54": ("adversarial", 200_000, {"vgg54": 1.0, "adversarial": 1e-3}, (100_000,)),
+}
+
+
+@pytest.mark.parametrize("name", TABLE_1)
+def test_the_five_variants_of_table_1(name, monkeypatch):
+    stage_name, num_steps, weights, decay_at = TABLE_1[name]
+    config = importlib.import_module(f"configs.{name}").get_config()
+    assert config.stage == stage_name and config.num_steps == num_steps
+    assert {term: weight for term, weight in config.losses.items() if weight} == weights
+    assert (config.batch_size, config.data.crop_size, config.scale) == (16, 96, 4)
+    assert config.generator.to_dict() == {
+        "features": 64,
+        "num_blocks": 16,
+        "global_skip": "none",
+        "zero_init_output": False,
+    }
+    assert config.discriminator.to_dict() == {"features": 64, "hidden": 1024}
+    optimizer = config.optimizer
+    assert (optimizer.learning_rate, optimizer.b1, optimizer.decay_at, optimizer.decay_factor) == (
+        *(1e-4, 0.9),
+        *(decay_at, 0.1),
+    )
+
+    asked = []
+    monkeypatch.setattr(stages, "load_vgg19", lambda path, layers: (asked.append(layers), ({}, "caffe"))[1])
+    stage = stages.create_stage(config)
+    assert asked == [(layer,) for layer in weights if layer.startswith("vgg")]
+    assert set(jax.eval_shape(stage.init, jax.random.key(0))) == ({"g"} if stage_name == "content" else {"g", "d"})
