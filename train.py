@@ -25,7 +25,7 @@ def parse_flags(argv):
     flags.mark_flags_as_required(["config", "workdir"])
     try:
         rest = flags.FLAGS(argv)
-        assert CONFIG.value  # reading it raises what went wrong in the config's file
+        CONFIG.value.lock()  # the first use raises what went wrong in the config's file
         return rest
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
         while error.args and isinstance(error.args[0], Exception):

@@ -2,6 +2,7 @@
 
 import pathlib
 import zipfile
+import zlib
 
 import numpy as np
 from safetensors import SafetensorError
@@ -30,7 +31,8 @@ def _keras_layer(arrays, name):
 
 def _torchvision_layer(arrays, name):
     prefix = f"features.{_TORCHVISION[name]}"
-    return arrays[f"{prefix}.weight"].transpose(2, 3, 1, 0), arrays[f"{prefix}.bias"]  # OIHW -> HWIO
+    kernel, bias = arrays[f"{prefix}.weight"], arrays[f"{prefix}.bias"]
+    return kernel.transpose(2, 3, 1, 0) if kernel.ndim == 4 else kernel, bias  # OIHW -> HWIO
 
 
 # How to find a layer, by an array that the family has: (preprocessing, reader).
@@ -70,7 +72,8 @@ def load_vgg19(path, layers) -> tuple[dict, str]:
         features = BLOCKS[int(name[4]) - 1][1]
         if kernel.shape != (3, 3, fan_in, features) or bias.shape != (features,):
             raise InputError(
-                f"{path}: {name} should be (3, 3, {fan_in}, {features}), but is {kernel.shape}; this is no VGG19."
+                f"{path}: {name} should be (3, 3, {fan_in}, {features}) and ({features},), but is {kernel.shape} and "
+                f"{bias.shape}; this is no VGG19."
             )
         params[name] = {"kernel": np.float32(kernel), "bias": np.float32(bias)}
         fan_in = features
@@ -84,8 +87,10 @@ def _load_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
         if path.suffix == ".safetensors":
             return load_file(path)
         if path.suffix == ".npz":
+            if not zipfile.is_zipfile(path):
+                raise ValueError("not an archive, or cut short")
             with np.load(path, allow_pickle=False) as archive:
                 return dict(archive)
-    except (OSError, ValueError, zipfile.BadZipFile, SafetensorError) as error:
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read ({error}).") from None
     raise InputError(f"{path}: expected .npz or .safetensors. {WHERE}")
