@@ -27,15 +27,14 @@ class Checkpoints:
     """The checkpoints of one run: the last `keep_last` and, by `psnr`, the best are kept."""
 
     def __init__(self, workdir, *, keep_last: int = 3):
-        policies = ocp.checkpoint_managers
+        policies, by_psnr = ocp.checkpoint_managers, lambda metrics: metrics["psnr"]
         self.directory = pathlib.Path(workdir).absolute() / FOLDER
-        best = policies.BestN(
-            get_metric_fn=lambda metrics: metrics["psnr"], n=1, keep_checkpoints_without_metrics=False
-        )
+        best = policies.BestN(get_metric_fn=by_psnr, n=1, keep_checkpoints_without_metrics=False)
         self._manager = ocp.CheckpointManager(
             self.directory,
             item_names=("state", "generator", "config"),
             options=ocp.CheckpointManagerOptions(
+                best_fn=by_psnr,  # without it, metrics are not written
                 preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(max(1, keep_last)), best]),
                 cleanup_tmp_directories=True,
             ),
@@ -70,7 +69,8 @@ class Checkpoints:
         step = self.latest_step()
         template = serialization.to_state_dict(state)
         path = self.directory / str(step)
-        check_same_arrays(path, self._manager.item_metadata(step)["state"], template)
+        # The manager's own item_metadata() knows nothing of what another process saved.
+        check_same_arrays(path, ocp.PyTreeCheckpointHandler().metadata(path / "state").tree, template)
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
         restored = self._manager.restore(step, args=ocp.args.Composite(state=ocp.args.StandardRestore(abstract)))
         return serialization.from_state_dict(state, restored["state"])

@@ -16,7 +16,7 @@ from srgan_jax import evaluation, generators, sharding, stages
 from srgan_jax.checkpoints import Checkpoints, check_same_arrays
 from srgan_jax.data.loader import CropLoader, prefetch
 from srgan_jax.data.sources import create_source, hold_out
-from srgan_jax.errors import Interrupted, NonFiniteError
+from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.files import replace_text
 from srgan_jax.images import save_image
 from srgan_jax.logs import Log, NoLog
@@ -61,7 +61,7 @@ def train(config, workdir) -> None:
         if start:
             state = checkpoints.restore(state)
         elif config.init_from:
-            state["g"] = start_from(state["g"], config.init_from, mesh)
+            state["g"] = start_from(state["g"], config, mesh)
         if jax.process_index() == 0:
             write_config(workdir, config)
         frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
@@ -185,11 +185,17 @@ def make_evaluation(config, sets, workdir: pathlib.Path, log: Log):
     return evaluate
 
 
-def start_from(g, path, mesh):
-    """A new run's generator with the arrays of a trained one."""
-    trained = generators.load(path).variables
-    check_same_arrays(path, trained, {"params": g.params, "batch_stats": g.batch_stats})
-    return g.replace(**jax.device_put(trained, sharding.replicated(mesh)))
+def start_from(g, config, mesh):
+    """A new run's generator with the arrays of the trained one that `config.init_from` names."""
+    trained = generators.load(config.init_from)
+    check_same_arrays(config.init_from, trained.variables, {"params": g.params, "batch_stats": g.batch_stats})
+    skip = trained.module.global_skip  # has no arrays to tell it by
+    if skip != config.generator.global_skip:
+        raise InputError(
+            f"{config.init_from}: trained with generator.global_skip={skip!r}, but this config has "
+            f"{config.generator.global_skip!r}; set --config.generator.global_skip={skip}."
+        )
+    return g.replace(**jax.device_put(trained.variables, sharding.replicated(mesh)))
 
 
 def write_config(workdir: pathlib.Path, config) -> None:

@@ -5,12 +5,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
+from tiny import initialise, make_tiny_batch, make_tiny_config, quick_jit
 
 from srgan_jax import losses, stages
 from srgan_jax.errors import InputError
 from srgan_jax.models import VGG19, Discriminator
 from srgan_jax.models.vgg import PREPROCESSING
-from tiny import initialise, make_tiny_batch, make_tiny_config
 
 RNG = np.random.default_rng(0)
 SR, HR = RNG.uniform(-1, 1, (2, 3, 12, 10, 3)).astype(np.float32)
@@ -92,7 +92,7 @@ def networks():
     """(LR, HR, G, its variables, judge in training mode)."""
     config = make_tiny_config(data__crop_size=32)
     g, d = stages.create_generator(config), Discriminator(features=8, hidden=16)
-    lr, hr = jax.jit(lambda batch: stages.degrade(batch, 4))(make_tiny_batch(config))
+    lr, hr = quick_jit(lambda batch: stages.degrade(batch, 4))(make_tiny_batch(config))
     d_variables = initialise(d, hr, seed=1)
     return lr, hr, g, initialise(g, lr), lambda sr: d.apply(d_variables, sr, train=True, mutable=["batch_stats"])[0]
 
@@ -103,7 +103,7 @@ def gradients(networks, variants):
     made = [losses.make_generator_loss(weights) for weights in variants]
     layers = tuple({layer for weights in variants for layer in losses.vgg_layers(weights)})
 
-    @jax.jit
+    @quick_jit
     def run(params, vgg):
         def forward(params):
             return g.apply(variables | {"params": params}, lr, train=True, mutable=["batch_stats"])[0]
@@ -153,7 +153,7 @@ def test_an_unknown_term_is_refused_naming_the_nearest():
         losses.make_generator_loss({"vgg45": 1.0})
     with pytest.raises(InputError, match="did you mean 'adversarial'"):
         losses.make_generator_loss({"mse": 1.0, "adverserial": 0.0})
-    with pytest.raises(InputError, match="choose from .*vgg11"):
+    with pytest.raises(InputError, match=r"choose from .*vgg11"):
         losses.make_generator_loss({"qqqq": 1.0})
 
 

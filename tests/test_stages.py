@@ -8,13 +8,13 @@ import numpy as np
 import optax
 import pytest
 from flax.traverse_util import flatten_dict
+from tiny import make_tiny_batch, make_tiny_config, quick_jit
 
 from srgan_jax import images, losses, stages
 from srgan_jax.errors import InputError
 from srgan_jax.models import Discriminator
 from srgan_jax.resize import MARGIN_LR, imresize
 from srgan_jax.schedules import SCHEDULES
-from tiny import make_tiny_batch, make_tiny_config
 
 
 @pytest.mark.parametrize("scale", [2, 4])
@@ -29,7 +29,7 @@ def test_degrade_cuts_and_turns_the_whole_pictures_lr(scale):
     size = crop + 2 * margin
     batch = {"hr": np.stack([padded[y : y + size, x : x + size] for y, x in starts]), "turn": turns}
 
-    lr, hr = jax.jit(lambda batch: stages.degrade(batch, scale))(batch)
+    lr, hr = quick_jit(lambda batch: stages.degrade(batch, scale))(batch)
     assert lr.dtype == hr.dtype == jnp.float32
     whole = imresize(picture, 1 / scale)
     for i, (y, x) in enumerate(starts):
@@ -80,7 +80,7 @@ def run(request):
     config = make_tiny_config(**request.param)
     batch = make_tiny_batch(config, rows=4)
     stage = stages.create_stage(config)
-    before = jax.jit(stage.init, compiler_options={"xla_backend_optimization_level": 1})(jax.random.key(0))
+    before = quick_jit(stage.init)(jax.random.key(0))
     after, metrics = jax.jit(stage.step)(before, batch, stage.frozen)
     return config, batch, before, after, metrics
 
@@ -115,7 +115,7 @@ def test_a_step_equals_a_plain_account_of_it(run):
         updates, _ = tx.update(grads, tx.init(network["params"]), network["params"])
         return optax.apply_updates(network["params"], updates)
 
-    @jax.jit
+    @quick_jit
     def reference(variables, batch):
         modules = {"g": stages.create_generator(config), "d": Discriminator(**config.discriminator)}
         networks = {name: variables[name] | {"apply": modules[name].apply} for name in variables}

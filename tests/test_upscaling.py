@@ -3,11 +3,11 @@
 import jax
 import numpy as np
 import pytest
+from tiny import initialise
 
 from srgan_jax.images import signed_to_uint8
 from srgan_jax.models import SRResNet
 from srgan_jax.upscaling import make_upscaler
-from tiny import initialise
 
 SCALE = 2
 MODULE = SRResNet(scale=SCALE, features=4, num_blocks=1)
@@ -26,7 +26,9 @@ def picture(height, width, channels=3):
 
 
 def whole(variables, lr):
-    return np.asarray(jax.jit(lambda v, x: signed_to_uint8(MODULE.apply(v, x)[0]))(variables, lr[None] / np.float32(255)))
+    return np.asarray(
+        jax.jit(lambda v, x: signed_to_uint8(MODULE.apply(v, x)[0]))(variables, lr[None] / np.float32(255))
+    )
 
 
 # Smaller than a window, as large, one larger; primes; thin; 1 pixel. The radius is 9, a window of tile 8 is 26.
@@ -38,7 +40,7 @@ def test_tiled_equals_whole(variables, size):
     assert MODULE.receptive_radius == 10
     lr = picture(*size)
     expected = whole(variables, lr)
-    assert expected.shape == (SCALE * size[0], SCALE * size[1], 3) and expected.std() > 20
+    assert expected.shape == (SCALE * size[0], SCALE * size[1], 3) and (min(size) == 1 or expected.std() > 20)
     for tile in (8, 0):
         sr = UPSCALERS[tile](variables, lr)
         assert sr.dtype == np.uint8 and sr.shape == expected.shape

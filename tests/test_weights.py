@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict, unflatten_dict
 from safetensors.numpy import load_file, save_file
+from tiny import initialise
 
 from srgan_jax import generators
 from srgan_jax.errors import InputError
 from srgan_jax.models import SRResNet
 from srgan_jax.weights import release
 from srgan_jax.weights.vgg19 import load_vgg19
-from tiny import initialise
 
 LAYERS = ("vgg22",)
 SIZES = {"conv1_1": (3, 64), "conv1_2": (64, 64), "conv2_1": (64, 128), "conv2_2": (128, 128)}
@@ -207,14 +207,14 @@ def test_files_that_are_no_release_are_refused(variables, tmp_path):
     with pytest.raises(InputError, match="not a generator of srgan_jax"):
         generators.load(path)
     save_file(arrays, path, metadata={"format": release.FORMAT})
-    with pytest.raises(InputError, match="cannot be read .*architecture"):
+    with pytest.raises(InputError, match=r"cannot be read .*architecture"):
         generators.load(path)
     for content in (b"", whole[:100], whole[:-1]):
         path.write_bytes(content)
         with pytest.raises(InputError, match="cannot be read"):
             generators.load(path)
     release.write_release(path, ARCHITECTURE | {"depth": 3}, variables)
-    with pytest.raises(InputError, match="made by another version.*depth"):
+    with pytest.raises(InputError, match=r"made by another version.*depth"):
         generators.load(path)
     with pytest.raises(InputError, match="no such file"):
         generators.load(tmp_path / "none.safetensors")

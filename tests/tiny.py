@@ -38,7 +38,10 @@ def make_tiny_batch(config, rows=2, seed=0):
     return {"hr": np.clip(hr, 0, 255).astype(np.uint8), "turn": rng.integers(0, 8, rows, np.int32)}
 
 
+# XLA compiles with little optimization: for what runs once, most of the time would go there (sharding.compile_init).
+quick_jit = functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+
+
 def initialise(module, *inputs, seed=0):
-    """A module's variables, compiled as sharding.compile_init does: ten times sooner."""
-    options = {"xla_backend_optimization_level": 1}
-    return jax.jit(module.init, compiler_options=options)(jax.random.key(seed), *inputs)
+    """A module's variables, as NumPy arrays: JAX would compile every little operation on them by itself."""
+    return jax.device_get(quick_jit(module.init)(jax.random.key(seed), *inputs))

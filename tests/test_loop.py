@@ -1,0 +1,296 @@
+"""The training loop: what a run writes, how it ends, and that it goes on where it ended, bit for bit."""
+
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import jax
+import numpy as np
+import pytest
+from tiny import make_tiny_config
+
+from srgan_jax import generators, loop, sharding
+from srgan_jax.checkpoints import Checkpoints
+from srgan_jax.errors import InputError, Interrupted, NonFiniteError
+from srgan_jax.logs import drop_lines_after
+from srgan_jax.stages import create_stage
+from srgan_jax.weights.release import write_release
+
+ROOT = pathlib.Path(__file__).parents[1]
+TIMES = ("images_per_second", "data/wait_share")
+
+
+def make_config(**changes):
+    changes = {"stage": "adversarial", "losses__adversarial": 1e-3, "data__crop_size": 32} | changes
+    return make_tiny_config(
+        **{"generator__num_blocks": 1, "eval_images": 1, "eval_every": 2, "save_every": 2} | changes
+    )
+
+
+def lines(workdir):
+    return [json.loads(line) for line in (workdir / "metrics.jsonl").read_text().splitlines()]
+
+
+def training_lines(workdir):
+    """{step: metrics}, but for those that measure time."""
+    return {
+        line["step"]: {name: value for name, value in line.items() if name not in TIMES}
+        for line in lines(workdir)
+        if "g/loss" in line
+    }
+
+
+def final_state(workdir, config):
+    checkpoints = Checkpoints(workdir)
+    with contextlib.closing(checkpoints):
+        mesh = sharding.create_mesh()
+        state = sharding.compile_init(create_stage(config).init, mesh)(jax.random.key(1))
+        return checkpoints.latest_step(), jax.device_get(checkpoints.restore(state))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The directory of a finished run of four steps."""
+    workdir = tmp_path_factory.mktemp("runs") / "new" / "run"
+    loop.train(make_config(), workdir)
+    return workdir
+
+
+def test_a_run_writes_its_config_metrics_samples_and_checkpoints(run):
+    assert json.loads((run / "config.json").read_text()) == json.loads(make_config().to_json())
+    assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["2", "4"]
+    samples = sorted(path.relative_to(run / "samples") for path in (run / "samples").rglob("*.png"))
+    assert [path.name for path in samples] == ["00000002.png", "00000004.png"]
+    assert samples[0].parts[0] == "held_out"
+    assert any((run / "tensorboard").glob("events.out.tfevents.*"))
+    assert not [path for path in run.rglob("*") if "partial" in path.name or "tmp" in path.name]
+
+
+def test_metrics_of_a_run(run):
+    training = [line for line in lines(run) if "g/loss" in line]
+    assert [line["step"] for line in training] == [1, 2, 3, 4]
+    names = {"step", "g/loss", "g/mse", "g/adversarial", "g/grad_norm", "g/learning_rate"}
+    names |= {"d/loss", "d/real", "d/fake", "d/grad_norm", *TIMES}
+    for line in training:
+        assert set(line) == names and all(np.isfinite(value) for value in line.values())
+        assert line["g/loss"] == pytest.approx(line["g/mse"] + 1e-3 * line["g/adversarial"], rel=1e-5)
+        assert 0 < line["d/real"] < 1 and 0 < line["d/fake"] < 1 and 0 <= line["data/wait_share"] <= 1
+        assert line["g/learning_rate"] == pytest.approx(1e-4) and line["images_per_second"] > 0
+    evaluations = [line for line in lines(run) if "g/loss" not in line]
+    assert [line["step"] for line in evaluations] == [2, 4]
+    assert all(set(line) == {"step", "held_out/psnr_y", "held_out/ssim_y"} for line in evaluations)
+
+
+def signal_after(monkeypatch, step, number=signal.SIGTERM):
+    """Send this process a signal while its `step`-th step runs."""
+    compile_step, count = sharding.compile_step, iter(range(1, 1000))
+
+    def compile_with_signal(*arguments):
+        step_fn = compile_step(*arguments)
+
+        def run(*inputs):
+            if next(count) == step:
+                os.kill(os.getpid(), number)
+            return step_fn(*inputs)
+
+        return run
+
+    monkeypatch.setattr(sharding, "compile_step", compile_with_signal)
+
+
+def test_a_signal_saves_and_the_same_call_goes_on(run, tmp_path, monkeypatch):
+    handler = signal.getsignal(signal.SIGTERM)
+    with monkeypatch.context() as patch:
+        signal_after(patch, 3)
+        with pytest.raises(Interrupted, match="stopped at step 3 by SIGTERM"):
+            loop.train(make_config(), tmp_path)
+    assert signal.getsignal(signal.SIGTERM) is handler
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["2", "3"]
+    assert sorted(training_lines(tmp_path)) == [1, 2, 3]
+
+    loop.train(make_config(), tmp_path)
+    # Bit for bit only where one core computes, see below.
+    ours, theirs = training_lines(tmp_path), training_lines(run)
+    assert ours.keys() == theirs.keys()
+    for step, metrics in theirs.items():
+        assert ours[step] == pytest.approx(metrics, rel=1e-3), step
+
+
+def fake_step(monkeypatch, change=lambda count, state, metrics: (state, metrics)):
+    """In place of the compiled step, one that does nothing; `change` sees the number of its call."""
+
+    def compile_step(step, mesh):
+        count = iter(range(1, 1000))
+        return lambda state, batch, frozen: change(next(count), state, {"g/loss": np.float32(1)})
+
+    monkeypatch.setattr(sharding, "compile_step", compile_step)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_loss_that_is_not_finite_is_not_saved(tmp_path, monkeypatch, value):
+    def change(count, state, metrics):
+        return state, {"g/loss": np.float32(value if count == 3 else 1)}
+
+    fake_step(monkeypatch, change)
+    config = make_config(num_steps=6, log_every=5, eval_every=0, save_every=2)
+    with pytest.raises(NonFiniteError, match=f"g/loss is {value} at step 3"):
+        loop.train(config, tmp_path)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["2"]
+    assert sorted(training_lines(tmp_path)) == [2]
+
+
+@pytest.mark.slow
+def test_a_real_divergence_stops_the_run(tmp_path):
+    config = make_config(num_steps=20, eval_every=0, save_every=20, optimizer__learning_rate=1e30)
+    with pytest.raises(NonFiniteError, match="at step"):
+        loop.train(config, tmp_path)
+    assert list((tmp_path / "checkpoints").iterdir()) == []
+
+
+def test_another_architecture_in_the_same_directory_is_refused(run, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    with pytest.raises(InputError, match=r"checkpoints/4 holds another network: d/.* there, but .* is expected"):
+        loop.train(make_config(num_steps=6, discriminator__hidden=8), tmp_path / "run")
+    with pytest.raises(InputError, match=r"checkpoints/4 holds another network: g/\S*block1"):
+        loop.train(make_config(num_steps=6, generator__num_blocks=2), tmp_path / "run")
+    for name in ("config.json", "metrics.jsonl"):
+        assert (tmp_path / "run" / name).read_bytes() == (run / name).read_bytes()
+
+
+@pytest.mark.parametrize("origin", ["run", "checkpoint", "release"])
+def test_init_from_copies_parameters_and_statistics(run, origin, tmp_path, monkeypatch):
+    trained = generators.load(run / "checkpoints" / "4" if origin == "checkpoint" else run)
+    path = {"run": run, "checkpoint": run / "checkpoints" / "4", "release": tmp_path / "model.safetensors"}[origin]
+    if origin == "release":
+        write_release(path, trained.architecture, trained.variables)
+    fake_step(monkeypatch)
+    config = make_config(stage="content", losses__adversarial=0.0, num_steps=1, eval_every=0, init_from=str(path))
+    loop.train(config, tmp_path / "next")
+    started = generators.load(tmp_path / "next")
+    jax.tree.map(np.testing.assert_array_equal, started.variables, trained.variables)
+    assert started.sha256() == trained.sha256()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"generator__features": 4}, "holds another network: .* there, but .* is expected"),
+        ({"generator__num_blocks": 2}, "batch_stats/block1/bn1/mean is no such array there"),
+        ({"generator__global_skip": "bicubic"}, "trained with generator.global_skip='none', but this config has"),
+        ({"init_from": "nowhere"}, "nowhere: no such file or directory"),
+        ({"init_from": "."}, "neither a run directory nor a checkpoint"),
+    ],
+    ids=str,
+)
+def test_init_from_something_else_is_refused(run, changes, message, tmp_path):
+    changes = {"stage": "content", "losses__adversarial": 0.0, "init_from": str(run)} | changes
+    with pytest.raises(InputError, match=message):
+        loop.train(make_config(**changes), tmp_path / "next")
+    assert not (tmp_path / "next" / "metrics.jsonl").exists()
+
+
+def test_lines_beyond_the_restored_step_are_dropped(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    drop_lines_after(path, 3)
+    assert not path.exists()
+    whole = [json.dumps({"step": step, "g/loss": 0.5}) + "\n" for step in (1, 2, 3, 3, 4, 5)]
+    path.write_text("".join(whole) + '{"step": 3, "g/lo')
+    drop_lines_after(path, 3)
+    assert path.read_text() == "".join(whole[:4])
+
+
+def test_a_finished_run_is_left_as_it_is(run, monkeypatch, tmp_path):
+    shutil.copytree(run, tmp_path / "run")
+    fake_step(monkeypatch)
+    loop.train(make_config(), tmp_path / "run")
+    assert lines(tmp_path / "run") == lines(run)
+
+
+# Whole runs, each in a process of its own that is held to one core and one thread, as bit-exactness needs on a CPU.
+
+PROGRAM = """
+import sys
+from srgan_jax import loop
+from srgan_jax.scripts import report_input_errors
+from tiny import make_tiny_config
+
+with report_input_errors():
+    loop.train(make_tiny_config(
+        stage="adversarial", losses__adversarial=1e-3, num_steps=20, data__workers=2, data__holdout=0.3,
+        optimizer__schedule="cosine", optimizer__warmup_steps=5, eval_images=1, save_every=10,
+    ), sys.argv[1])
+"""
+
+
+def start(workdir):
+    flags = "--xla_cpu_multi_thread_eigen=false intra_op_parallelism_threads=1"
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    environment = os.environ | {"XLA_FLAGS": flags, "JAX_PLATFORMS": "cpu", "PYTHONPATH": paths}
+    # -W error would end the process for warnings that pytest lets through.
+    return subprocess.Popen(
+        ["taskset", "-c", "0", sys.executable, "-c", PROGRAM, str(workdir)],
+        env=environment,
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, status=0):
+    out, error = process.communicate(timeout=600)
+    assert process.returncode == status, out + error
+    assert "Traceback" not in error
+    return error
+
+
+needs_taskset = pytest.mark.skipif(shutil.which("taskset") is None, reason="needs taskset")
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    workdir = tmp_path_factory.mktemp("uninterrupted")
+    finish(start(workdir))
+    return workdir
+
+
+@needs_taskset
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(uninterrupted, number, tmp_path):
+    process = start(tmp_path)
+    steps = 10 if number == signal.SIGKILL else 3
+    while process.poll() is None and not (tmp_path / "metrics.jsonl").exists():
+        time.sleep(0.05)
+    while process.poll() is None and len(lines_so_far(tmp_path)) < steps:
+        time.sleep(0.01)
+    if number == signal.SIGKILL:
+        while process.poll() is None and not (tmp_path / "checkpoints" / "10").exists():
+            time.sleep(0.01)
+    process.send_signal(number)
+    error = finish(process, 143 if number == signal.SIGTERM else -signal.SIGKILL)
+    stopped = len(lines_so_far(tmp_path))
+    assert stopped < 20, "too fast to be stopped"
+    if number == signal.SIGTERM:
+        assert f"stopped at step {stopped} by SIGTERM" in error
+        assert (tmp_path / "checkpoints" / str(stopped)).is_dir()
+
+    finish(start(tmp_path))
+    ours, theirs = training_lines(tmp_path), training_lines(uninterrupted)
+    assert list(ours) == list(theirs) == list(range(1, 21))
+    assert ours == theirs
+    config = make_tiny_config(stage="adversarial", losses__adversarial=1e-3, num_steps=20)
+    (ours_step, ours), (theirs_step, theirs) = (final_state(path, config) for path in (tmp_path, uninterrupted))
+    assert ours_step == theirs_step == 20
+    assert jax.tree.structure(ours) == jax.tree.structure(theirs)
+    jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def lines_so_far(workdir):
+    return (workdir / "metrics.jsonl").read_text().splitlines()

@@ -1,0 +1,139 @@
+"""`python train.py` with bad input: one clear sentence, status 2, no traceback, nothing half-written."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+from PIL import Image
+from tiny import make_tiny_config
+
+from srgan_jax import loop
+from srgan_jax.errors import Interrupted, NonFiniteError
+from srgan_jax.scripts import report_input_errors
+
+ROOT = pathlib.Path(__file__).parents[1]
+
+
+def train(*arguments):
+    command = [sys.executable, "train.py", *map(str, arguments)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stderr
+
+
+def check(status, error, *parts):
+    assert status == 2, error
+    assert "Traceback" not in error
+    # A progress bar may have been there before, and gone.
+    assert [line for line in error.splitlines() if line.strip() and "step/s" not in line] == [error.splitlines()[-1]]
+    for part in parts:
+        assert part in error
+
+
+CONFIG = "--config=configs/srresnet_mse.py"
+
+
+# The flags are read before JAX starts: these are quick.
+@pytest.mark.parametrize(
+    ("arguments", "parts"),
+    [
+        ((CONFIG, "--config.batch_sizee=3"), ("batch_sizee", 'Did you mean "batch_size"')),
+        ((CONFIG, "--config.data.crop_sise=3"), ("crop_sise", 'Did you mean "crop_size"')),
+        ((CONFIG, "--config.lossess.mse=3"), ("lossess", "losses")),
+        ((CONFIG, "--config.batch_size=many"), ("batch_size", "many")),
+        ((CONFIG, "--config.batch_size=1.5"), ("batch_size", "1.5")),
+        (("--config=configs/srresnet.py",), ("configs/srresnet.py",)),
+    ],
+    ids=lambda value: value[-1] if isinstance(value, tuple) else None,
+)
+def test_bad_flags(arguments, parts, tmp_path):
+    check(*train(*arguments, f"--workdir={tmp_path / 'run'}"), *parts)
+    assert not (tmp_path / "run").exists()
+
+
+def test_missing_flags():
+    status, error = train(CONFIG)
+    assert status != 0 and "Traceback" not in error and "workdir" in error
+
+
+def test_no_images_from_the_command_line(tmp_path):
+    """One run of the script as far as the data; what it reports otherwise is tested without a new process."""
+    (tmp_path / "photos").mkdir()
+    arguments = ("--config.data.source=folder", f"--config.data.path={tmp_path / 'photos'}")
+    check(*train(CONFIG, f"--workdir={tmp_path / 'run'}", *arguments), "photos holds no images")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+def report(config, workdir, capsys):
+    with pytest.raises(SystemExit) as stop, report_input_errors():
+        loop.train(config, workdir)
+    return stop.value.code, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("changes", "parts"),
+    [
+        ({}, ("photos holds no images",)),
+        ({"data__path": "{photos}/notes.txt"}, ("notes.txt is not a directory",)),
+        ({"data__path": "{photos}/none"}, ("none does not exist",)),
+        ({"data__path": ""}, ("data.path",)),
+        ({"data__source": "foldr"}, ("'foldr'", "did you mean 'folder'")),
+        ({"data__crop_size": 30}, ("crop_size", "multiple of scale=4, got 30; try 28")),
+        ({"losses__vgg54": 1.0}, ("No VGG19 file was given", "Keras", "torchvision", "docs/weights.md")),
+        ({"losses__vgg54": 1.0, "vgg_weights": "{photos}/vgg.npz"}, ("vgg.npz: no such file", "docs/weights.md")),
+        ({"data__source": "builtin", "data__holdout": 1.5}, ("held-out share", "1.5")),
+        ({"data__source": "builtin", "data__sampling": "aera"}, ("sampling", "'aera'")),
+        ({"data__source": "builtin", "data__crop_size": 4096}, ("none of the", "too few for a crop of 4096x4096")),
+        ({"data__source": "builtin", "eval_data": "Set5"}, ("NAME=DIR", "'Set5'")),
+        ({"data__source": "builtin", "eval_data": "Set5={photos}/none"}, ("none does not exist",)),
+        ({"data__source": "builtin", "seed": -1}, ("seed", "-1")),
+        ({"data__source": "builtin", "batch_size": 0}, ("batch_size", "at least 1, got 0")),
+    ],
+    ids=lambda value: ",".join(f"{k}={v}" for k, v in value.items()) if isinstance(value, dict) else "",
+)
+def test_bad_input(changes, parts, photos, tmp_path, capsys):
+    changes = {"data__source": "folder", "data__path": str(photos)} | {
+        name: value.format(photos=photos) if isinstance(value, str) else value for name, value in changes.items()
+    }
+    check(*report(make_tiny_config(**changes), tmp_path / "run", capsys), *parts)
+    assert not list((tmp_path / "run").glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("below", ["", "run"])
+def test_a_workdir_that_cannot_be_made(photos, below, capsys):
+    workdir = photos / "notes.txt" / below
+    check(*report(make_tiny_config(), workdir, capsys), "notes.txt")
+
+
+def test_truncated_pictures_are_reported_by_name(photos, tmp_path, capsys):
+    for i in range(3):
+        Image.effect_noise((64, 64), 50).save(photos / f"{i}.jpg")
+        (photos / f"{i}.jpg").write_bytes((photos / f"{i}.jpg").read_bytes()[:-200])
+    config = make_tiny_config(data__source="folder", data__path=str(photos), data__holdout=0.0)
+    status, error = report(config, tmp_path / "run", capsys)
+    assert status == 2 and "Traceback" not in error
+    assert "none of the 3 images can be used for training; the first one: 0.jpg" in error
+
+
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [
+        (Interrupted("stopped at step 3 by SIGTERM"), 143),
+        (NonFiniteError("g/loss is nan"), 1),
+        (PermissionError(13, "Permission denied", "run"), 2),
+        (KeyboardInterrupt(), 130),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_statuses(error, status, capsys):
+    with pytest.raises(SystemExit) as stop, report_input_errors():
+        raise error
+    assert stop.value.code == status and str(error) in capsys.readouterr().err
