@@ -50,7 +50,7 @@ def update_generator(g: NetworkState, pullback, batch_stats, loss, sr):
     """Pull the gradient of `loss(sr) -> (scalar, terms)` back through G, and let its optimizer step."""
     (total, terms), d_sr = jax.value_and_grad(loss, has_aux=True)(sr)
     (grads,) = pullback(d_sr)
-    metrics = {"g/loss": total, "g/grad_norm": optax.global_norm(grads)} | {f"g/{k}": v for k, v in terms.items()}
+    metrics = {"g/loss": total, "g/grad_norm": optax.tree.norm(grads)} | {f"g/{k}": v for k, v in terms.items()}
     return g.apply_gradients(grads=grads, batch_stats=batch_stats), metrics
 
 
@@ -67,7 +67,7 @@ def update_discriminator(d: NetworkState, hr, sr):
         "d/loss": total,
         "d/real": jnp.mean(jax.nn.sigmoid(real)),
         "d/fake": jnp.mean(jax.nn.sigmoid(fake)),
-        "d/grad_norm": optax.global_norm(grads),
+        "d/grad_norm": optax.tree.norm(grads),
     }
     return d.apply_gradients(grads=grads, batch_stats=batch_stats), metrics
 
