@@ -81,7 +81,7 @@ def run(request):
     batch = make_tiny_batch(config, rows=4)
     stage = stages.create_stage(config)
     before = quick_jit(stage.init)(jax.random.key(0))
-    after, metrics = jax.jit(stage.step)(before, batch, stage.frozen)
+    after, metrics = quick_jit(stage.step)(before, batch, stage.frozen)
     return config, batch, before, after, metrics
 
 
@@ -164,7 +164,7 @@ def test_a_step_equals_pytorchs(run):
     import torch_reference as reference
 
     config, batch, before, after, metrics = run
-    lr, hr = (reference.nchw(x) for x in stages.degrade(batch, config.scale))
+    lr, hr = (reference.nchw(x) for x in quick_jit(lambda batch: stages.degrade(batch, config.scale))(batch))
 
     def twin(module, name):
         reference.load(module, flat(before[name].params) | flat(before[name].batch_stats))
