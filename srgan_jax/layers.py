@@ -10,7 +10,8 @@ conv = functools.partial(nn.Conv, kernel_init=nn.initializers.glorot_uniform())
 dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
 
 # Flax's momentum is the weight of the old average: 0.9 here is PyTorch's and Lasagne's 0.1.
-batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
+BATCH_NORM_EPSILON = 1e-5
+batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=BATCH_NORM_EPSILON)
 
 
 class PReLU(nn.Module):

@@ -10,7 +10,7 @@ from flax import traverse_util
 from tiny import initialise, quick_jit
 
 from srgan_jax.layers import PReLU, batch_norm, pixel_shuffle
-from srgan_jax.models import VGG19, Discriminator, SRResNet
+from srgan_jax.models import VGG19, Discriminator, SRResNet, fold_batch_norm
 from srgan_jax.models.vgg import LAYERS, PREPROCESSING, conv_names
 from srgan_jax.resize import imresize
 
@@ -68,6 +68,16 @@ def test_shapes(scale, channels, dtype):
     sr, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), jnp.zeros((2, 5, 7, channels)))
     assert sr.shape == (2, 5 * scale, 7 * scale, channels) and sr.dtype == jnp.float32
     assert {array.dtype for array in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
+
+
+def test_folding_batch_norm_changes_nothing_but_rounding():
+    module = SRResNet(features=16, num_blocks=4)
+    lr = np.random.default_rng(1).random((2, 12, 9, 3), np.float32)
+    variables = create(module, lr.shape)
+    folded, params = fold_batch_norm(module, variables)
+    expected, sr = (quick_jit(m.apply)(v, lr) for m, v in ((module, variables), (folded, params)))
+    assert not any("bn" in key for key in flat(params))
+    np.testing.assert_allclose(sr, expected, atol=1e-5 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("size", [16, 24, 96])

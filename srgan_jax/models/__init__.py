@@ -1,7 +1,8 @@
 """The three networks: generator, discriminator, and VGG19 for the content loss."""
 
 from srgan_jax.models.discriminator import Discriminator
+from srgan_jax.models.folding import fold_batch_norm
 from srgan_jax.models.srresnet import SRResNet
 from srgan_jax.models.vgg import VGG19
 
-__all__ = ["VGG19", "Discriminator", "SRResNet"]
+__all__ = ["VGG19", "Discriminator", "SRResNet", "fold_batch_norm"]

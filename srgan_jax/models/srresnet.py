@@ -20,15 +20,18 @@ class ResidualBlock(nn.Module):
     """k3n64s1 - BN - PReLU - k3n64s1 - BN, plus the input; nothing after the sum."""
 
     features: int
+    batch_norm: bool
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x, *, train: bool):
-        y = conv(self.features, (3, 3), use_bias=False, dtype=self.dtype, name="conv1")(x)
-        y = batch_norm(use_running_average=not train, dtype=self.dtype, name="bn1")(y)
-        y = PReLU(name="prelu")(y)
-        y = conv(self.features, (3, 3), use_bias=False, dtype=self.dtype, name="conv2")(y)
-        y = batch_norm(use_running_average=not train, dtype=self.dtype, name="bn2")(y)
+        y = x
+        for i in (1, 2):
+            y = conv(self.features, (3, 3), use_bias=not self.batch_norm, dtype=self.dtype, name=f"conv{i}")(y)
+            if self.batch_norm:
+                y = batch_norm(use_running_average=not train, dtype=self.dtype, name=f"bn{i}")(y)
+            if i == 1:
+                y = PReLU(name="prelu")(y)
         return x + y
 
 
@@ -45,6 +48,7 @@ class SRResNet(nn.Module):
       num_blocks: residual blocks (paper: 16).
       global_skip: what is added to the output: "none" (paper), or the LR image enlarged by "nearest" or "bicubic".
       zero_init_output: start the last convolution at zero, so that training starts from `global_skip`.
+      batch_norm: False leaves BatchNorm out and gives those convolutions a bias: what `fold_batch_norm` makes.
       dtype: of the computation; parameters and BatchNorm statistics are float32.
     """
 
@@ -54,6 +58,7 @@ class SRResNet(nn.Module):
     num_blocks: int = 16
     global_skip: str = "none"
     zero_init_output: bool = False
+    batch_norm: bool = True
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
@@ -67,9 +72,11 @@ class SRResNet(nn.Module):
 
         x = stem
         for i in range(self.num_blocks):
-            x = ResidualBlock(self.features, self.dtype, name=f"block{i}")(x, train=train)
-        x = conv(self.features, (3, 3), use_bias=False, dtype=self.dtype, name="trunk")(x)
-        x = stem + batch_norm(use_running_average=not train, dtype=self.dtype, name="trunk_bn")(x)
+            x = ResidualBlock(self.features, self.batch_norm, self.dtype, name=f"block{i}")(x, train=train)
+        x = conv(self.features, (3, 3), use_bias=not self.batch_norm, dtype=self.dtype, name="trunk")(x)
+        if self.batch_norm:
+            x = batch_norm(use_running_average=not train, dtype=self.dtype, name="trunk_bn")(x)
+        x = stem + x
 
         for i in range(self.scale.bit_length() - 1):
             x = conv(self.features * 4, (3, 3), dtype=self.dtype, name=f"upsample{i}")(x)
