@@ -60,6 +60,11 @@ class Checkpoints:
         if not saved:
             raise RuntimeError(f"{self.directory}: checkpoint {step} was not saved.")
 
+    def config(self) -> dict:
+        """The config that the newest checkpoint was made with."""
+        config = ocp.args.Composite(config=ocp.args.JsonRestore())
+        return self._manager.restore(self.latest_step(), args=config)["config"]
+
     def restore(self, state: dict) -> dict:
         """The newest checkpoint, in the form and with the placement of `state`.
 

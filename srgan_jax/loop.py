@@ -13,13 +13,14 @@ import numpy as np
 from flax import traverse_util
 
 from srgan_jax import evaluation, generators, sharding, stages
-from srgan_jax.checkpoints import Checkpoints, check_same_arrays
+from srgan_jax.checkpoints import Checkpoints
 from srgan_jax.data.loader import CropLoader, prefetch
 from srgan_jax.data.sources import create_source, hold_out
 from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.files import replace_text
 from srgan_jax.images import save_image
 from srgan_jax.logs import Log, NoLog
+from srgan_jax.models import SRResNet
 from srgan_jax.upscaling import make_upscaler
 
 # What stands behind the progress bar.
@@ -57,6 +58,9 @@ def train(config, workdir) -> None:
         workdir.mkdir(parents=True, exist_ok=True)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep_last=config.keep_last)))
         start = checkpoints.latest_step() or 0
+        if start:
+            trained = SRResNet(**generators.architecture_of(checkpoints.config()))
+            check_same_generator(workdir, trained, config)
         state = sharding.compile_init(stage.init, mesh)(jax.random.key(config.seed))
         if start:
             state = checkpoints.restore(state)
@@ -185,16 +189,26 @@ def make_evaluation(config, sets, workdir: pathlib.Path, log: Log):
     return evaluate
 
 
+def check_same_generator(origin, trained, config) -> None:
+    """Raise an InputError for the first field in which a trained network differs from the config's.
+
+    Not every field has arrays to tell it by, such as global_skip. zero_init_output matters to a new network alone.
+    """
+    wanted = stages.create_generator(config)
+    for field in generators.ARCHITECTURE:
+        has, wants = getattr(trained, field), getattr(wanted, field)
+        if has != wants and field != "zero_init_output":
+            name = field if field in config else f"generator.{field}"
+            raise InputError(
+                f"{origin}: trained with {name}={has!r}, but this config has {wants!r}; "
+                f"set --config.{name}={has}, or take another directory."
+            )
+
+
 def start_from(g, config, mesh):
     """A new run's generator with the arrays of the trained one that `config.init_from` names."""
     trained = generators.load(config.init_from)
-    check_same_arrays(config.init_from, trained.variables, {"params": g.params, "batch_stats": g.batch_stats})
-    skip = trained.module.global_skip  # has no arrays to tell it by
-    if skip != config.generator.global_skip:
-        raise InputError(
-            f"{config.init_from}: trained with generator.global_skip={skip!r}, but this config has "
-            f"{config.generator.global_skip!r}; set --config.generator.global_skip={skip}."
-        )
+    check_same_generator(config.init_from, trained.module, config)
     return g.replace(**jax.device_put(trained.variables, sharding.replicated(mesh)))
 
 

@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import pytest
 
 
@@ -17,6 +18,18 @@ def shared() -> pathlib.Path:
             "needs the evaluation sets: set SR_DATA to the folder that holds data/eval (see docs/evaluation.md)"
         )
     return folder
+
+
+@pytest.fixture(scope="session", autouse=True)
+def compilation_cache(tmp_path_factory):
+    """What one test has compiled, the others and the programs that they start need not compile again."""
+    folder = str(tmp_path_factory.mktemp("compilation_cache"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JAX_COMPILATION_CACHE_DIR", folder)
+        patch.setenv("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.2")
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+        yield
 
 
 @pytest.fixture(scope="session")
