@@ -11,6 +11,7 @@ from scipy import stats
 import eval as eval_script
 from srgan_jax import evaluation
 from srgan_jax.errors import InputError
+from srgan_jax.evaluation import command
 from srgan_jax.resize import imresize
 from srgan_jax.scripts import report_input_errors
 
@@ -164,10 +165,12 @@ def test_comparison_pairs_pictures():
     assert "| set | matlab | PSNR | +0." in evaluation.comparison_table({"set": {"matlab": compared}}, "a", "b")
 
 
-def test_comparison_and_report_of_two_methods(folder, tmp_path, capsys):
+def test_comparison_and_report_of_two_methods(folder, tmp_path, capsys, monkeypatch):
     out, page = tmp_path / "out", tmp_path / "page"
+    monkeypatch.setattr(command, "load_vgg19", lambda path, layers: ({}, "caffe"))
+    monkeypatch.setattr(command.scoring, "make_feature_distance", lambda params, preprocessing: lambda sr, hr: 0.125)
     evaluation.evaluate_and_report(
-        "bicubic", [f"set={folder}"], out, protocols=["matlab"], vs="nearest", report=page, tile=0
+        "bicubic", [f"set={folder}"], out, protocols=["matlab"], vs="nearest", report=page, vgg="vgg.npz", tile=0
     )
     assert "bicubic minus nearest" in capsys.readouterr().out
     compared = json.loads((out / "comparison.json").read_text())["set"]["matlab"]["psnr"]
@@ -180,3 +183,5 @@ def test_comparison_and_report_of_two_methods(folder, tmp_path, capsys):
     # Three pictures, each whole and as crops of both methods and HR; nothing is loaded from elsewhere.
     assert text.count('src="data:image/') == 3 * 4 and "http" not in text
     assert text.count("matlab: ") > 6 and "<td>bicubic</td>" in text
+    # The feature distance of each method: in the table, and below its crop of each picture.
+    assert text.count("<td>0.1250</td>") == 2 and text.count("VGG54: 0.1250") == 2 * 3

@@ -12,10 +12,10 @@ from srgan_jax.files import replace_text
 from srgan_jax.pictures import as_rgb, most_different_region
 
 CROP = 128  # HR pixels on each side
-WIDTH = 480  # of the whole picture on the page, pixels
+WIDTH = 320  # of the whole picture on the page, pixels
 
 STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1400px; margin: 2rem auto; padding: 0 1rem; color: #222; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 1500px; margin: 2rem auto; padding: 0 1rem; color: #222; }
 table { border-collapse: collapse; margin: 1rem 0; }
 th, td { border: 1px solid #ccc; padding: .3rem .7rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
@@ -25,7 +25,7 @@ h3 { width: 100%; margin: 0; }
 .whole div { position: absolute; border: 2px solid #e33; box-shadow: 0 0 0 1px #fff; box-sizing: border-box; }
 figure { margin: 0; width: 200px; }
 figure img { width: 200px; image-rendering: pixelated; }
-figcaption { font-size: 12px; line-height: 1.35; }
+figcaption { font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
 """
 
 
@@ -64,13 +64,14 @@ class Report:
         first = self._methods[labels[0]]
         parts = [f"<h1>{html.escape(' · '.join(labels))}</h1>", self._table(labels, first)]
         parts += [f"<p><b>{name}</b>: {html.escape(text)}</p>" for name, text in first["protocols"].items()]
+        parts += [f"<p><b>VGG54</b>: {html.escape(first['vgg54'])}; smaller is nearer.</p>"] if first["vgg54"] else []
         for (dataset, stem), picture in self._pictures.items():
             parts.append(f"<section><h3>{html.escape(dataset)} · {html.escape(stem)}</h3>{_whole(picture)}")
             for label in labels:
                 scores = self._methods[label]["datasets"][dataset]["images"][stem]
-                parts.append(
-                    _figure(label, picture["crops"][label], [_score(p, scores[p]) for p in first["protocols"]])
-                )
+                lines = [_score(p, scores[p]) for p in first["protocols"]]
+                lines += [f"VGG54: {scores['vgg54']:.4f}"] if first["vgg54"] else []
+                parts.append(_figure(label, picture["crops"][label], lines))
             parts.append(_figure("HR", picture["hr"], ["original"]) + "</section>")
         path = pathlib.Path(directory) / "index.html"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -80,11 +81,13 @@ class Report:
 
     def _table(self, labels, first) -> str:
         columns = [f"{protocol}: {metric}" for protocol in first["protocols"] for metric in ("PSNR", "SSIM")]
+        columns += ["VGG54"] if first["vgg54"] else []
         rows = ["<tr><th>set</th><th>method</th>" + "".join(f"<th>{c}</th>" for c in columns) + "</tr>"]
         for dataset in first["datasets"]:
             for label in labels:
                 mean = self._methods[label]["datasets"][dataset]["mean"]
                 cells = [f"{_psnr(mean[p]['psnr'])}</td><td>{mean[p]['ssim']:.4f}" for p in first["protocols"]]
+                cells += [f"{mean['vgg54']:.4f}"] if first["vgg54"] else []
                 names = f"<td>{html.escape(dataset)}</td><td>{html.escape(label)}</td>"
                 rows.append(f"<tr>{names}" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         return f"<table>{''.join(rows)}</table>"
