@@ -7,10 +7,12 @@ Any field of configs/base.py can be overridden as --config.FIELD=VALUE. The same
 checkpoint in the work directory.
 """
 
+import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
-from srgan_jax.errors import InputError
+from configs import base
+from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.scripts import report_input_errors
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(), such as configs/srgan_vgg54.py.")
@@ -18,6 +20,23 @@ WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run: checkpoint
 DISTRIBUTED = flags.DEFINE_bool(
     "distributed", False, "One of several processes, on a TPU pod or under Slurm: run the same command in each."
 )
+
+
+def field_names(config, prefix=""):
+    """Every field of a config with its path: "batch_size", "data.path", …"""
+    for name, value in config.items():
+        yield prefix + name
+        if isinstance(value, ml_collections.ConfigDict):
+            yield from field_names(value, f"{prefix}{name}.")
+
+
+def check_field_names(argv):
+    """Raise an InputError for the first unknown field; the nearest one may be in another part of the config."""
+    known = list(field_names(base.get_config()))
+    for word in argv:
+        name = word.partition("=")[0].removeprefix("--config.")
+        if word.startswith("--config.") and name not in known:
+            raise InputError(f"--config.{name}: no such field; {nearest_name(name, known)}")
 
 
 def parse_flags(argv):
@@ -28,8 +47,9 @@ def parse_flags(argv):
         CONFIG.value.lock()  # the first use raises what went wrong in the config's file
         return rest
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        check_field_names(argv)
         while error.args and isinstance(error.args[0], Exception):
-            error = error.args[0]  # ml_collections wraps the one that names the nearest field
+            error = error.args[0]  # ml_collections wraps the one that says what is wrong
         raise InputError(" ".join(str(error.args[0] if error.args else error).split())) from None
 
 

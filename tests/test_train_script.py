@@ -37,8 +37,9 @@ CONFIG = "--config=configs/srresnet_mse.py"
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ((CONFIG, "--config.batch_sizee=3"), ("batch_sizee", 'Did you mean "batch_size"')),
-        ((CONFIG, "--config.data.crop_sise=3"), ("crop_sise", 'Did you mean "crop_size"')),
+        ((CONFIG, "--config.batch_sizee=3"), ("batch_sizee", "did you mean 'batch_size'")),
+        ((CONFIG, "--config.data.crop_sise=3"), ("crop_sise", "did you mean 'data.crop_size'")),
+        ((CONFIG, "--config.lerning_rate=3"), ("lerning_rate", "did you mean 'optimizer.learning_rate'")),
         ((CONFIG, "--config.lossess.mse=3"), ("lossess", "losses")),
         ((CONFIG, "--config.batch_size=many"), ("batch_size", "many")),
         ((CONFIG, "--config.batch_size=1.5"), ("batch_size", "1.5")),
