@@ -7,7 +7,7 @@ Prints a Markdown table of PSNR and SSIM; writes OUT/results.json and the SR ima
 
 import argparse
 
-from srgan_jax.scripts import report_input_errors
+from srgan_jax.scripts import add_process_flags, report_input_errors
 
 
 def parse_arguments():
@@ -31,13 +31,15 @@ def parse_arguments():
     parser.add_argument("--vgg", metavar="FILE", help="VGG19's weights: adds the VGG54 feature distance")
     parser.add_argument("--scale", type=int, default=4, help="of bicubic and nearest; a network has its own")
     parser.add_argument("--tile", type=int, default=256, help="LR pixels computed at once; 0: the whole picture")
+    add_process_flags(parser)
     return parser.parse_args()
 
 
 def main():
     arguments = parse_arguments()
-    from srgan_jax import evaluation  # imports JAX: only once the flags are known to be right
+    from srgan_jax import evaluation, processes  # import JAX: only once the flags are known to be right
 
+    processes.join(arguments.coordinator, arguments.processes, arguments.process)
     evaluation.evaluate_and_report(
         arguments.ckpt,
         arguments.data,

@@ -17,9 +17,9 @@ from srgan_jax.scripts import report_input_errors
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(), such as configs/srgan_vgg54.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run: checkpoints, logs, samples.")
-DISTRIBUTED = flags.DEFINE_bool(
-    "distributed", False, "One of several processes, on a TPU pod or under Slurm: run the same command in each."
-)
+COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no launcher tells it.")
+PROCESSES = flags.DEFINE_integer("processes", None, "How many processes there are, where no launcher tells it.")
+PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.")
 
 
 def field_names(config, prefix=""):
@@ -54,15 +54,12 @@ def parse_flags(argv):
 
 
 def main(argv):
-    import jax  # only once the flags are known to be right
-
-    from srgan_jax import loop
+    from srgan_jax import loop, processes  # import JAX: only once the flags are known to be right
 
     logging.set_verbosity(logging.ERROR)  # absl's own start has set it back
     if len(argv) > 1:
         raise InputError(f"unexpected argument {argv[1]!r}; flags look like --config.batch_size=32.")
-    if DISTRIBUTED.value:
-        jax.distributed.initialize()
+    processes.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
     loop.train(CONFIG.value, WORKDIR.value)
 
 

@@ -11,8 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
+from jax.experimental import multihost_utils
 
-from srgan_jax import evaluation, generators, sharding, stages
+from srgan_jax import evaluation, generators, processes, sharding, stages
 from srgan_jax.checkpoints import Checkpoints
 from srgan_jax.data.loader import CropLoader, prefetch
 from srgan_jax.data.sources import create_source, hold_out
@@ -66,13 +67,13 @@ def train(config, workdir) -> None:
             state = checkpoints.restore(state)
         elif config.init_from:
             state["g"] = start_from(state["g"], config, mesh)
-        if jax.process_index() == 0:
+        if processes.is_first():
             write_config(workdir, config)
         frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
         step_fn = sharding.compile_step(stage.step, mesh)
 
         log = NoLog()
-        if jax.process_index() == 0:
+        if processes.is_first():
             log = stack.enter_context(contextlib.closing(Log(workdir, start=start, stop=config.num_steps)))
         evaluate = make_evaluation(config, evaluation_sets, workdir, log)
         stop_signal = stack.enter_context(catch_stop_signals())
@@ -95,7 +96,7 @@ def train(config, workdir) -> None:
             state, metrics = step_fn(state, batch, frozen)
             window.add(metrics, waited)
             log.advance()
-            done, stopping = step + 1, stop_signal()
+            done, stopping = step + 1, stop_signal(step)
             log_due, evaluate_due, save_due = (
                 every and (done % every == 0 or done == config.num_steps)
                 for every in (config.log_every, config.eval_every, config.save_every)
@@ -174,7 +175,7 @@ def make_evaluation(config, sets, workdir: pathlib.Path, log: Log):
         for pairs in sets:
 
             def keep_sample(stem, lr, sr, hr, pairs=pairs):
-                if stem in pairs.stems[:4] and jax.process_index() == 0:
+                if stem in pairs.stems[:4]:
                     path = workdir / "samples" / pairs.name / stem.replace("/", "_") / f"{step:08d}.png"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     save_image(path, sr)
@@ -226,17 +227,18 @@ def write_config(workdir: pathlib.Path, config) -> None:
 
 @contextlib.contextmanager
 def catch_stop_signals():
-    """Within, SIGTERM and SIGINT no longer end the program: the yielded function names the one that came, or None.
+    """Within, signals no longer end the program: the yielded function of the step names the one that came, or None.
 
-    With several processes they do end it: a checkpoint takes all, and a signal may come to one of them alone.
+    With one process, SIGTERM and SIGINT. With several, SIGTERM, which may come to one of them alone: JAX lets all agree
+    on a step to stop after.
     """
     came = []
     if jax.process_count() > 1:
-        yield lambda: None
+        yield lambda step: "SIGTERM" if multihost_utils.reached_preemption_sync_point(step) else None
         return
     previous = {n: signal.signal(n, lambda number, frame: came.append(number)) for n in (signal.SIGTERM, signal.SIGINT)}
     try:
-        yield lambda: signal.Signals(came[0]).name if came else None
+        yield lambda step: signal.Signals(came[0]).name if came else None
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

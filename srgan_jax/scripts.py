@@ -11,6 +11,13 @@ from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 STATUSES = {InputError: 2, OSError: 2, NonFiniteError: 1, Interrupted: 143}
 
 
+def add_process_flags(parser):
+    """What processes.join takes, for scripts that divide their work over processes."""
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where no launcher tells it")
+    parser.add_argument("--processes", type=int, metavar="N", help="how many there are, where no launcher tells it")
+    parser.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0")
+
+
 @contextlib.contextmanager
 def report_input_errors():
     """Print what a user can mend as one sentence and exit with its status; let defects keep their traceback."""

@@ -1,6 +1,5 @@
 """The training loop: what a run writes, how it ends, and that it goes on where it ended, bit for bit."""
 
-import contextlib
 import json
 import os
 import pathlib
@@ -14,13 +13,11 @@ import jax
 import numpy as np
 import pytest
 from flax import serialization
-from tiny import make_tiny_config
+from tiny import make_tiny_config, read_state
 
 from srgan_jax import generators, loop, sharding
-from srgan_jax.checkpoints import Checkpoints
 from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.logs import drop_lines_after
-from srgan_jax.stages import create_stage
 from srgan_jax.weights.release import write_release
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -45,14 +42,6 @@ def training_lines(workdir):
         for line in lines(workdir)
         if "g/loss" in line
     }
-
-
-def final_state(workdir, config):
-    checkpoints = Checkpoints(workdir)
-    with contextlib.closing(checkpoints):
-        mesh = sharding.create_mesh()
-        state = sharding.compile_init(create_stage(config).init, mesh)(jax.random.key(1))
-        return checkpoints.latest_step(), jax.device_get(checkpoints.restore(state))
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +208,7 @@ PROGRAM = """
 import sys, time
 from srgan_jax import loop, sharding
 from srgan_jax.scripts import report_input_errors
-from tiny import make_tiny_config
+from tiny import make_tiny_config, read_state
 
 compile_step = sharding.compile_step
 
@@ -297,7 +286,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(uninterrupted, nu
     assert list(ours) == list(theirs) == list(range(1, 21))
     assert ours == theirs
     config = make_tiny_config(stage="adversarial", losses__adversarial=1e-3, num_steps=20)
-    (ours_step, ours), (theirs_step, theirs) = (final_state(path, config) for path in (tmp_path, uninterrupted))
+    (ours_step, ours), (theirs_step, theirs) = (read_state(path, config) for path in (tmp_path, uninterrupted))
     assert ours_step == theirs_step == 20
     ours, theirs = (serialization.to_state_dict(state) for state in (ours, theirs))
     assert jax.tree.structure(ours) == jax.tree.structure(theirs)

@@ -1,12 +1,16 @@
 """Networks, configs and batches of seconds, for several test files."""
 
+import contextlib
 import functools
 
 import jax
 import numpy as np
 
 from configs import base
+from srgan_jax import sharding
+from srgan_jax.checkpoints import Checkpoints
 from srgan_jax.resize import MARGIN_LR
+from srgan_jax.stages import create_stage
 
 
 def make_tiny_config(**changes):
@@ -36,6 +40,14 @@ def make_tiny_batch(config, rows=2, seed=0):
     smooth = rng.integers(0, 256, (rows, side // 4 + 1, side // 4 + 1, config.channels))
     hr = np.kron(smooth, np.ones((1, 4, 4, 1)))[:, :side, :side] + rng.integers(-20, 20, (rows, side, side, 1))
     return {"hr": np.clip(hr, 0, 255).astype(np.uint8), "turn": rng.integers(0, 8, rows, np.int32)}
+
+
+def read_state(workdir, config):
+    """(step, state as NumPy arrays) of a run's newest checkpoint."""
+    with contextlib.closing(Checkpoints(workdir)) as checkpoints:
+        mesh = sharding.create_mesh(jax.devices()[:1])
+        state = sharding.compile_init(create_stage(config).init, mesh)(jax.random.key(1))
+        return checkpoints.latest_step(), jax.device_get(checkpoints.restore(state))
 
 
 # XLA compiles with little optimization: for what runs once, most of the time would go there (sharding.compile_init).

@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+from srgan_jax import processes
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation import comparison, scoring
 from srgan_jax.evaluation.report import Report
@@ -43,15 +44,17 @@ def evaluate_and_report(ckpt, data, out, *, protocols, vs=None, report=None, vgg
         page.add(name, results)
         return results
 
+    say = print if processes.is_first() else lambda text: None
     results = run(ckpt, method, out)
-    print(scoring.table(results))
+    say(scoring.table(results))
     if vs:
         compared = comparison.compare(results, run(vs, other, out / "vs"))
-        replace_text(out / "comparison.json", json.dumps(compared, indent=2) + "\n")
-        print("\n" + comparison.comparison_table(compared, ckpt, vs))
+        if processes.is_first():
+            replace_text(out / "comparison.json", json.dumps(compared, indent=2) + "\n")
+        say("\n" + comparison.comparison_table(compared, ckpt, vs))
     if report:
         methods = [name for name in (vs, ckpt) if name]
         simple = [name for name in scoring.INTERPOLATIONS if name not in methods]
         for name in simple:
             run(name, scoring.create_method(name, scale=method.scale), pathlib.Path(report) / name)
-        print(f"\n{page.write(report, order=[*simple, *methods])}")
+        say(f"\n{page.write(report, order=[*simple, *methods])}")

@@ -1,13 +1,16 @@
 """One self-contained HTML page: the table, and crops of every picture side by side, as in the paper's figures."""
 
 import base64
+import functools
 import html
 import io
+import operator
 import pathlib
 
 import numpy as np
 from PIL import Image
 
+from srgan_jax import processes
 from srgan_jax.files import replace_text
 from srgan_jax.pictures import as_rgb, most_different_region
 
@@ -62,10 +65,11 @@ class Report:
         """Write DIRECTORY/index.html and return its path; `order` names the methods from left to right."""
         labels = list(order or self._methods)
         first = self._methods[labels[0]]
+        pictures = functools.reduce(operator.or_, processes.gather(self._pictures))
         parts = [f"<h1>{html.escape(' · '.join(labels))}</h1>", self._table(labels, first)]
         parts += [f"<p><b>{name}</b>: {html.escape(text)}</p>" for name, text in first["protocols"].items()]
         parts += [f"<p><b>VGG54</b>: {html.escape(first['vgg54'])}; smaller is nearer.</p>"] if first["vgg54"] else []
-        for (dataset, stem), picture in self._pictures.items():
+        for (dataset, stem), picture in sorted(pictures.items()):
             parts.append(f"<section><h3>{html.escape(dataset)} · {html.escape(stem)}</h3>{_whole(picture)}")
             for label in labels:
                 scores = self._methods[label]["datasets"][dataset]["images"][stem]
@@ -76,7 +80,8 @@ class Report:
         path = pathlib.Path(directory) / "index.html"
         path.parent.mkdir(parents=True, exist_ok=True)
         head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Evaluation</title><style>{STYLE}</style>'
-        replace_text(path, head + "\n".join(parts) + "</html>\n")
+        if processes.is_first():
+            replace_text(path, head + "\n".join(parts) + "</html>\n")
         return path
 
     def _table(self, labels, first) -> str:

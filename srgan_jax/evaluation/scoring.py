@@ -5,6 +5,7 @@ import functools
 import importlib.metadata
 import json
 import math
+import operator
 import pathlib
 from collections.abc import Callable
 
@@ -13,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import srgan_jax
-from srgan_jax import generators
+from srgan_jax import generators, processes
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.evaluation.sets import EvaluationSet
 from srgan_jax.files import replace_text
@@ -49,20 +50,21 @@ def make_feature_distance(vgg_params, preprocessing: str, *, layer: str = "vgg54
 
 
 def evaluate(upscale, pairs: EvaluationSet, *, protocols=("matlab",), distance=None, on_image=None) -> dict:
-    """Score every picture of a set.
+    """Score every picture of a set; several processes divide them.
 
     Args:
       upscale: uint8 LR [H, W, C] -> uint8 SR.
       protocols: names out of metrics.PROTOCOLS.
       distance: distance(sr, hr) -> float, reported as "vgg54".
-      on_image: called with (stem, lr, sr, hr) of each.
+      on_image: called with (stem, lr, sr, hr) of each that this process scores.
 
     Returns:
       {"count", "cropped", "images": {stem: {protocol: {"psnr", "ssim"}, "vgg54"}}, "mean": {protocol: …, "vgg54"}}.
       "cropped" counts the pictures that were no multiple of the scale. PSNR of identical pictures is infinite.
     """
     images, cropped = {}, 0
-    for i, stem in enumerate(pairs.stems):
+    for i in processes.share(range(len(pairs.stems))):
+        stem = pairs.stems[i]
         try:
             lr, hr, was_cropped = pairs.pair(i)
         except ImageError as error:
@@ -78,6 +80,9 @@ def evaluate(upscale, pairs: EvaluationSet, *, protocols=("matlab",), distance=N
             images[stem]["vgg54"] = distance(sr, hr)
         if on_image:
             on_image(stem, lr, sr, hr)
+    found, cropped = zip(*processes.gather((images, cropped)), strict=True)
+    found, cropped = functools.reduce(operator.or_, found), sum(cropped)
+    images = {stem: found[stem] for stem in pairs.stems}
     return {"count": len(images), "cropped": cropped, "images": images, "mean": _mean(list(images.values()))}
 
 
@@ -163,7 +168,8 @@ def run(method: Method, sets, out, *, protocols, distance=None, on_image=None) -
         "datasets": datasets,
     }
     results = _infinity_as_null(results)
-    replace_text(out / "results.json", json.dumps(results, indent=2) + "\n")
+    if processes.is_first():
+        replace_text(out / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 
 
