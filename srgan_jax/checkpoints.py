@@ -102,10 +102,12 @@ def check_same_arrays(path, stored, expected) -> None:
             )
 
 
-def find_checkpoint(path) -> pathlib.Path:
-    """A run directory -> its best checkpoint (or its last, if none was evaluated); a checkpoint -> itself."""
+def find_checkpoint(path, *, step: int | None = None) -> pathlib.Path:
+    """A run directory -> its checkpoint of `step`, or the best, or the last if none was evaluated; one -> itself."""
     path = pathlib.Path(path).absolute()
     if (path / "generator").is_dir():
+        if step not in (None, int(path.name)):
+            raise InputError(f"{path} is the checkpoint of step {path.name}, not {step}; name the run directory.")
         return path
     if not (path / FOLDER).is_dir():
         raise InputError(f"{path}: neither a run directory nor a checkpoint (no {FOLDER}/ and no generator/ in it).")
@@ -113,7 +115,11 @@ def find_checkpoint(path) -> pathlib.Path:
         best_fn=lambda metrics: metrics["psnr"], create=False, save_root_metadata=False
     )
     with ocp.CheckpointManager(path / FOLDER, options=options) as manager:
-        step = manager.best_step() if manager.best_step() is not None else manager.latest_step()
+        steps = manager.all_steps()
+        if step is not None and step not in steps:
+            raise InputError(f"{path / FOLDER}: no checkpoint of step {step}; there are {', '.join(map(str, steps))}.")
+        if step is None:
+            step = manager.best_step() if manager.best_step() is not None else manager.latest_step()
     if step is None:
         raise InputError(f"{path / FOLDER}: no checkpoint in it yet.")
     return path / FOLDER / str(step)
@@ -131,3 +137,9 @@ def read_generator(path) -> tuple[dict, dict]:
         lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path / "generator").tree
     )
     return config, handler.restore(path / "generator", args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+
+
+def read_metrics(path) -> dict[str, float]:
+    """What a checkpoint scored when it was saved, such as {"psnr": 27.2}; {} if it was not evaluated."""
+    path = pathlib.Path(path) / "metrics"
+    return ocp.JsonCheckpointHandler("metrics").restore(path) if path.is_dir() else {}

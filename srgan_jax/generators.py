@@ -4,17 +4,22 @@ import dataclasses
 import hashlib
 import pathlib
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
 from srgan_jax import checkpoints
-from srgan_jax.errors import InputError
-from srgan_jax.models import SRResNet
+from srgan_jax.errors import InputError, nearest_name
+from srgan_jax.models import MSRResNet, SRResNet
 from srgan_jax.weights import release
 
-ARCHITECTURE = tuple(f.name for f in dataclasses.fields(SRResNet) if f.name not in ("parent", "name", "dtype"))
+# The networks that a file's architecture may name.
+NETWORKS = {"srresnet": SRResNet, "msrresnet": MSRResNet}
+
+# Features or blocks of a network that one would build, whatever a file claims.
+MOST = 1024
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,21 +27,21 @@ class Generator:
     """A network with its arrays.
 
     Attributes:
-      module: SRResNet, computing in float32.
+      module: one of NETWORKS, computing in float32.
       variables: {"params": …, "batch_stats": …}.
       name: the file or directory that it came from.
-      info: what is known of its training; JSON.
+      info: what is known of its training and evaluation; JSON.
     """
 
-    module: SRResNet
+    module: nn.Module
     variables: dict
     name: str
     info: dict
 
     @property
     def architecture(self) -> dict:
-        """The fields that make the network again: SRResNet(**architecture)."""
-        return {field: getattr(self.module, field) for field in ARCHITECTURE}
+        """What makes the network again: create_module(architecture)."""
+        return architecture_of(self.module)
 
     def sha256(self) -> str:
         """Digest of names, shapes and bytes of all arrays: the same whatever file they came in."""
@@ -46,25 +51,72 @@ class Generator:
         return digest.hexdigest()
 
 
-def architecture_of(config: dict) -> dict:
+def architecture_of(module: nn.Module) -> dict:
+    """{"network": a name out of NETWORKS, and each field of the module, dtype aside}."""
+    network = next(name for name, kind in NETWORKS.items() if type(module) is kind)
+    fields = (f.name for f in dataclasses.fields(module) if f.name not in ("parent", "name", "dtype"))
+    return {"network": network} | {field: getattr(module, field) for field in fields}
+
+
+def architecture_in(config: dict) -> dict:
     """The generator's architecture out of a run's config."""
     return {"scale": config["scale"], "channels": config["channels"], **config["generator"]}
 
 
-def load(path) -> Generator:
+def create_module(architecture: dict) -> nn.Module:
+    """The network that an architecture describes: fields that it lacks have their defaults, "network" srresnet.
+
+    Raises:
+      InputError: no such network, field or value.
+    """
+    fields = {"network": "srresnet"} | architecture
+    network = fields.pop("network")
+    if network not in NETWORKS:
+        raise InputError(f"no network {network!r}; {nearest_name(str(network), NETWORKS)}")
+    defaults, values = architecture_of(NETWORKS[network]()), NETWORKS[network].VALUES
+    for field, value in fields.items():
+        if field not in defaults:
+            raise InputError(f"made by another version: {network} has no field {field!r}.")
+        known = values.get(field, range(MOST + 1))
+        if type(value) is not type(defaults[field]) or value not in known:
+            wanted = f"one of {', '.join(map(str, known))}" if field in values else f"of 0 to {MOST}"
+            raise InputError(f"made by another version, or damaged: {field} is {value!r}, not {wanted}.")
+    return NETWORKS[network](**fields)
+
+
+def expected_variables(module: nn.Module) -> dict:
+    """Shapes and dtypes of the network's arrays."""
+    example = jax.ShapeDtypeStruct((1, 8, 8, module.channels), jnp.float32)
+    return jax.eval_shape(module.init, jax.random.key(0), example)
+
+
+def create(module: nn.Module, variables: dict, *, name: str, info: dict) -> Generator:
+    """A Generator, if the arrays are those of the network and finite; else an InputError that names the first."""
+    checkpoints.check_same_arrays(name, variables, expected_variables(module))
+    for key, array in sorted(traverse_util.flatten_dict(variables, sep="/").items()):
+        if not np.isfinite(array).all():
+            raise InputError(
+                f"{name}: {key} holds NaN or infinite values; the file is damaged or its training diverged."
+            )
+    return Generator(module, variables, name, info)
+
+
+def load(path, *, step: int | None = None) -> Generator:
     """Load a generator for evaluation and upscaling.
 
     Args:
       path: a run directory (its best checkpoint is taken), one checkpoint of it, or an exported .safetensors file.
+      step: of a run directory, the checkpoint to take instead of the best.
 
     Raises:
       InputError: nothing there, or its arrays do not fit the architecture that it states.
     """
     path = pathlib.Path(path)
     if path.is_dir():
-        path = checkpoints.find_checkpoint(path)
+        path = checkpoints.find_checkpoint(path, step=step)
         config, variables = checkpoints.read_generator(path)
-        architecture, info = architecture_of(config), {"config": config, "step": int(path.name)}
+        architecture = architecture_in(config)
+        info = {"config": config, "step": int(path.name), "evaluation": checkpoints.read_metrics(path)}
     elif path.suffix == ".safetensors":
         architecture, variables, info = release.read_release(path)
     elif path.exists():
@@ -72,10 +124,7 @@ def load(path) -> Generator:
     else:
         raise InputError(f"{path}: no such file or directory.")
     try:
-        module = SRResNet(**architecture)
-    except TypeError as error:
-        raise InputError(f"{path}: made by another version: {error}.") from None
-    example = jax.ShapeDtypeStruct((1, 8, 8, module.channels), jnp.float32)
-    expected = jax.eval_shape(module.init, jax.random.key(0), example)
-    checkpoints.check_same_arrays(path, variables, expected)
-    return Generator(module, variables, str(path), info)
+        module = create_module(architecture)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    return create(module, variables, name=str(path), info=info)

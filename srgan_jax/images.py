@@ -29,6 +29,11 @@ def hr_to_signed(levels):
     return jnp.asarray(levels, jnp.float32) / 127.5 - 1.0
 
 
+def unit_to_signed(image):
+    """[0, 1] -> [-1, 1]."""
+    return 2.0 * image - 1.0
+
+
 def signed_to_levels(image):
     """[-1, 1] -> levels 0..255, unrounded and unclipped (what VGG's preprocessing starts from)."""
     return (image + 1.0) * 127.5

@@ -15,11 +15,18 @@ batch_norm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=BATCH_NORM_EP
 
 
 class PReLU(nn.Module):
-    """Parametric ReLU (He et al., 2015) with one slope per channel, 0.25 at the start."""
+    """Parametric ReLU (He et al., 2015), 0.25 at the start.
+
+    Attributes:
+      slopes: "channel" for one slope per channel, "shared" for a single one.
+    """
+
+    slopes: str = "channel"
 
     @nn.compact
     def __call__(self, x):
-        slope = self.param("slope", nn.initializers.constant(0.25), (x.shape[-1],))
+        shape = {"channel": (x.shape[-1],), "shared": (1,)}[self.slopes]
+        slope = self.param("slope", nn.initializers.constant(0.25), shape)
         return jnp.where(x >= 0, x, slope.astype(x.dtype) * x)
 
 

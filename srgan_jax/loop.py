@@ -21,7 +21,6 @@ from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.files import replace_text
 from srgan_jax.images import save_image
 from srgan_jax.logs import Log, NoLog
-from srgan_jax.models import SRResNet
 from srgan_jax.upscaling import make_upscaler
 
 # What stands behind the progress bar.
@@ -60,7 +59,7 @@ def train(config, workdir) -> None:
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep_last=config.keep_last)))
         start = checkpoints.latest_step() or 0
         if start:
-            trained = SRResNet(**generators.architecture_of(checkpoints.config()))
+            trained = generators.create_module(generators.architecture_in(checkpoints.config()))
             check_same_generator(workdir, trained, config)
         state = sharding.compile_init(stage.init, mesh)(jax.random.key(config.seed))
         if start:
@@ -195,14 +194,15 @@ def check_same_generator(origin, trained, config) -> None:
 
     Not every field has arrays to tell it by, such as global_skip. zero_init_output matters to a new network alone.
     """
-    wanted = stages.create_generator(config)
-    for field in generators.ARCHITECTURE:
-        has, wants = getattr(trained, field), getattr(wanted, field)
-        if has != wants and field != "zero_init_output":
+    has, wants = (generators.architecture_of(module) for module in (trained, stages.create_generator(config)))
+    if has["network"] != wants["network"]:
+        raise InputError(f"{origin} holds a network ({has['network']}) that cannot be trained here.")
+    for field in wants:
+        if has[field] != wants[field] and field != "zero_init_output":
             name = field if field in config else f"generator.{field}"
             raise InputError(
-                f"{origin}: trained with {name}={has!r}, but this config has {wants!r}; "
-                f"set --config.{name}={has}, or take another directory."
+                f"{origin}: trained with {name}={has[field]!r}, but this config has {wants[field]!r}; "
+                f"set --config.{name}={has[field]}, or take another directory."
             )
 
 

@@ -18,7 +18,6 @@ import optax
 from srgan_jax import images, losses
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.models import Discriminator, SRResNet
-from srgan_jax.models.srresnet import GLOBAL_SKIPS
 from srgan_jax.resize import MARGIN_LR, downscale_crops
 from srgan_jax.schedules import SCHEDULES
 from srgan_jax.state import NetworkState, create_network, forward
@@ -149,7 +148,10 @@ def check_fields(config) -> None:
     for name, value, known in (
         ("stage", config.stage, STEPS),
         ("optimizer.schedule", config.optimizer.schedule, SCHEDULES),
-        ("generator.global_skip", config.generator.global_skip, GLOBAL_SKIPS),
+        *(
+            (f"generator.{field}", value, SRResNet.VALUES.get(field, [value]))
+            for field, value in config.generator.items()
+        ),
         ("dtype", config.dtype, ("float32", "bfloat16")),
     ):
         if value not in known:

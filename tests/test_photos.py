@@ -19,8 +19,7 @@ def ckpt(tmp_path_factory):
     module = SRResNet(features=8, num_blocks=1, global_skip="bicubic", zero_init_output=True)
     variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    architecture = {field: getattr(module, field) for field in generators.ARCHITECTURE}
-    write_release(path, architecture, variables)
+    write_release(path, generators.architecture_of(module), variables)
     return path
 
 

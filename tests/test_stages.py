@@ -279,6 +279,10 @@ def test_the_five_variants_of_table_1(name, monkeypatch):
         "num_blocks": 16,
         "global_skip": "none",
         "zero_init_output": False,
+        "output_activation": "none",
+        "output_range": "signed",
+        "prelu": "channel",
+        "trunk_prelu": False,
     }
     assert config.discriminator.to_dict() == {"features": 64, "hidden": 1024}
     optimizer = config.optimizer

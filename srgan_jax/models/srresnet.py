@@ -1,11 +1,13 @@
 """SRResNet, the generator of both of the paper's stages (section 2.1.1, figure 4)."""
 
 import math
+from typing import ClassVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from srgan_jax.images import unit_to_signed
 from srgan_jax.layers import PReLU, batch_norm, conv, pixel_shuffle
 
 # What may be added to the network's output. The paper adds nothing; small networks and short runs profit.
@@ -15,23 +17,32 @@ GLOBAL_SKIPS = {
     "bicubic": lambda lr, shape: jax.image.resize(lr, shape, "cubic"),
 }
 
+# What the last convolution's output goes through, and then from its range to [-1, 1].
+OUTPUT_ACTIVATIONS = {"none": lambda x: x, "tanh": jnp.tanh}
+OUTPUT_RANGES = {"signed": lambda x: x, "unit": unit_to_signed}
+
 
 class ResidualBlock(nn.Module):
-    """k3n64s1 - BN - PReLU - k3n64s1 - BN, plus the input; nothing after the sum."""
+    """k3n64s1 - BN - PReLU - k3n64s1 - BN, plus the input; nothing after the sum.
+
+    Attributes:
+      prelu: its slopes, "channel" or "shared"; "none" for ReLU.
+    """
 
     features: int
-    batch_norm: bool
     dtype: jnp.dtype
+    batch_norm: bool = False
+    prelu: str = "none"
 
     @nn.compact
-    def __call__(self, x, *, train: bool):
+    def __call__(self, x, *, train: bool = False):
         y = x
         for i in (1, 2):
             y = conv(self.features, (3, 3), use_bias=not self.batch_norm, dtype=self.dtype, name=f"conv{i}")(y)
             if self.batch_norm:
                 y = batch_norm(use_running_average=not train, dtype=self.dtype, name=f"bn{i}")(y)
             if i == 1:
-                y = PReLU(name="prelu")(y)
+                y = nn.relu(y) if self.prelu == "none" else PReLU(self.prelu, name="prelu")(y)
         return x + y
 
 
@@ -48,9 +59,22 @@ class SRResNet(nn.Module):
       num_blocks: residual blocks (paper: 16).
       global_skip: what is added to the output: "none" (paper), or the LR image enlarged by "nearest" or "bicubic".
       zero_init_output: start the last convolution at zero, so that training starts from `global_skip`.
+      output_activation: after the last convolution: "none" (paper) or "tanh".
+      output_range: of images as the last convolution gives them: "signed", [-1, 1] (paper), or "unit", [0, 1], which
+        is then turned into [-1, 1].
+      prelu: slopes of each PReLU: one per "channel" (paper), or one that they share, "shared".
+      trunk_prelu: a PReLU instead of the BatchNorm before the long skip connection.
       batch_norm: False leaves BatchNorm out and gives those convolutions a bias: what `fold_batch_norm` makes.
       dtype: of the computation; parameters and BatchNorm statistics are float32.
     """
+
+    VALUES: ClassVar = {
+        "scale": (1, 2, 4, 8, 16),
+        "global_skip": tuple(GLOBAL_SKIPS),
+        "output_activation": tuple(OUTPUT_ACTIVATIONS),
+        "output_range": tuple(OUTPUT_RANGES),
+        "prelu": ("channel", "shared"),
+    }
 
     scale: int = 4
     channels: int = 3
@@ -58,6 +82,10 @@ class SRResNet(nn.Module):
     num_blocks: int = 16
     global_skip: str = "none"
     zero_init_output: bool = False
+    output_activation: str = "none"
+    output_range: str = "signed"
+    prelu: str = "channel"
+    trunk_prelu: bool = False
     batch_norm: bool = True
     dtype: jnp.dtype = jnp.float32
 
@@ -68,24 +96,32 @@ class SRResNet(nn.Module):
         SR is not clipped. With `train=True` BatchNorm uses the batch's statistics and updates `batch_stats`.
         """
         stem = conv(self.features, (9, 9), dtype=self.dtype, name="stem")(lr)
-        stem = PReLU(name="stem_prelu")(stem)
+        stem = PReLU(self.prelu, name="stem_prelu")(stem)
 
         x = stem
         for i in range(self.num_blocks):
-            x = ResidualBlock(self.features, self.batch_norm, self.dtype, name=f"block{i}")(x, train=train)
-        x = conv(self.features, (3, 3), use_bias=not self.batch_norm, dtype=self.dtype, name="trunk")(x)
-        if self.batch_norm:
+            block = ResidualBlock(self.features, self.dtype, self.batch_norm, self.prelu, name=f"block{i}")
+            x = block(x, train=train)
+        trunk_bn = self.batch_norm and not self.trunk_prelu
+        x = conv(self.features, (3, 3), use_bias=not trunk_bn, dtype=self.dtype, name="trunk")(x)
+        if self.trunk_prelu:
+            x = PReLU(self.prelu, name="trunk_prelu")(x)
+        elif trunk_bn:
             x = batch_norm(use_running_average=not train, dtype=self.dtype, name="trunk_bn")(x)
         x = stem + x
 
         for i in range(self.scale.bit_length() - 1):
             x = conv(self.features * 4, (3, 3), dtype=self.dtype, name=f"upsample{i}")(x)
-            x = PReLU(name=f"upsample{i}_prelu")(pixel_shuffle(x, 2))
+            x = PReLU(self.prelu, name=f"upsample{i}_prelu")(pixel_shuffle(x, 2))
 
         init = {"kernel_init": nn.initializers.zeros} if self.zero_init_output else {}
         sr = conv(self.channels, (9, 9), dtype=self.dtype, name="output", **init)(x).astype(jnp.float32)
+        sr = OUTPUT_ACTIVATIONS[self.output_activation](sr)
         skip = GLOBAL_SKIPS[self.global_skip]
-        return sr if skip is None else sr + (2.0 * skip(lr.astype(jnp.float32), sr.shape) - 1.0)
+        if skip is not None:
+            enlarged = skip(lr.astype(jnp.float32), sr.shape)
+            sr = sr + (enlarged if self.output_range == "unit" else unit_to_signed(enlarged))
+        return OUTPUT_RANGES[self.output_range](sr)
 
     @property
     def receptive_radius(self) -> int:

@@ -1,23 +1,67 @@
-"""python -m srgan_jax.weights release RUN -o model.safetensors"""
+"""python -m srgan_jax.weights: trained networks in and out.
+
+release RUN -o model.safetensors       the generator of a run or checkpoint as one safetensors file
+"""
 
 import argparse
+import json
+import pathlib
 
-from srgan_jax.generators import load
+from srgan_jax.errors import InputError
 from srgan_jax.scripts import report_input_errors
-from srgan_jax.weights.release import write_release
 
 
-def main():
-    parser = argparse.ArgumentParser(prog="python -m srgan_jax.weights")
-    commands = parser.add_subparsers(required=True)
-    release = commands.add_parser("release", help="write the generator of a run or checkpoint as one safetensors file")
-    release.add_argument("run", help="run directory (its best checkpoint is taken) or one checkpoint")
-    release.add_argument("-o", "--out", required=True, help="file to write, ending in .safetensors")
-    arguments = parser.parse_args()
+def release(arguments):
+    from srgan_jax import generators
+    from srgan_jax.weights.release import write_release
 
-    generator = load(arguments.run)
-    write_release(arguments.out, generator.architecture, generator.variables, info=generator.info)
+    generator = generators.load(arguments.input, step=arguments.step)
+    info = generator.info
+    if arguments.results:
+        info = info | {"evaluation": info.get("evaluation", {}) | _scores(arguments.results, generator)}
+    write_release(arguments.out, generator.architecture, generator.variables, info=info)
     print(f"{arguments.out}: {generator.name}")
+
+
+def _scores(path, generator) -> dict:
+    """The means in a results.json of eval.py, if they are those of this very generator."""
+    try:
+        results = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        sha256 = results["method"]["sha256"]
+        datasets = {name: {"lr": d["lr"], "mean": d["mean"]} for name, d in results["datasets"].items()}
+        scores = {"datasets": datasets, "protocols": results["protocols"]}
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a results.json that eval.py wrote for a network ({error}).") from None
+    if sha256 != generator.sha256():
+        raise InputError(f"{path}: scores of another network than {generator.name}; evaluate that one.")
+    return scores
+
+
+def parse_arguments(args=None):
+    parser = argparse.ArgumentParser(prog="python -m srgan_jax.weights", description="Trained networks in and out.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function, what, input_help, out_help, **input_options):
+        subparser = commands.add_parser(function.__name__.rstrip("_"), help=what, description=what)
+        subparser.set_defaults(run=function)
+        subparser.add_argument("input", metavar="IN", help=input_help, **input_options)
+        subparser.add_argument("-o", "--out", required=True, metavar="OUT", help=out_help)
+        return subparser
+
+    subparser = command(
+        release,
+        "write the generator of a run as one safetensors file",
+        "run directory (its best checkpoint is taken) or one checkpoint",
+        "file to write, ending in .safetensors",
+    )
+    subparser.add_argument("--step", type=int, help="of the run, the checkpoint to take instead of the best")
+    subparser.add_argument("--results", metavar="JSON", help="results.json of eval.py on it, to put into the header")
+    return parser.parse_args(args)
+
+
+def main(args=None):
+    arguments = parse_arguments(args)
+    arguments.run(arguments)
 
 
 if __name__ == "__main__":

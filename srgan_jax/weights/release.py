@@ -5,37 +5,41 @@ import pathlib
 
 import numpy as np
 from flax import traverse_util
-from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 import srgan_jax
 from srgan_jax.errors import InputError
 from srgan_jax.files import replacing
+from srgan_jax.weights import arrays
 
 FORMAT = "srgan_jax-generator-1"
+
+# Entries of the header that tell what the arrays are; all others are the caller's `info`.
+DESCRIPTION = ("format", "version", "architecture", "scale", "channels", "ranges")
 
 
 def write_release(path, architecture: dict, variables: dict, *, info: dict | None = None) -> None:
     """Write a generator through a temporary name.
 
     Args:
-      architecture: fields of models.SRResNet, dtype aside.
+      architecture: what generators.create_module takes.
       variables: {"params": …, "batch_stats": …}.
-      info: anything else worth knowing, such as the config and the step; JSON.
+      info: anything else worth knowing, by name: the config and step of its training, its evaluation; JSON.
     """
     path = pathlib.Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: a release file ends in .safetensors.")
-    arrays = {key: np.asarray(array) for key, array in traverse_util.flatten_dict(variables, sep="/").items()}
-    header = {
+    flat = {key: np.asarray(array) for key, array in traverse_util.flatten_dict(variables, sep="/").items()}
+    header = {key: json.dumps(value) for key, value in (info or {}).items()} | {
         "format": FORMAT,
         "version": srgan_jax.__version__,
         "architecture": json.dumps(architecture),
+        "scale": str(architecture["scale"]),
+        "channels": str(architecture["channels"]),
         "ranges": "lr [0, 1], sr [-1, 1], NHWC",
-        "info": json.dumps(info or {}),
     }
     with replacing(path) as partial:
-        save_file(arrays, partial, metadata=header)
+        save_file(flat, partial, metadata=header)
 
 
 def read_release(path) -> tuple[dict, dict, dict]:
@@ -43,13 +47,18 @@ def read_release(path) -> tuple[dict, dict, dict]:
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
+    header = arrays.read_header(path)
+    if header.get("format") != FORMAT:
+        raise InputError(
+            f"{path}: not a generator of srgan_jax (format {header.get('format')!r}); if it is another project's, "
+            "python -m srgan_jax.weights import makes one of it."
+        )
     try:
-        with safe_open(path, framework="np") as file:
-            header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise InputError(f"{path}: not a generator of srgan_jax (format {header.get('format')!r}).")
-            arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
-            architecture, info = json.loads(header["architecture"]), json.loads(header["info"])
-    except (OSError, SafetensorError, KeyError, json.JSONDecodeError) as error:
-        raise InputError(f"{path}: cannot be read ({error}).") from None
-    return architecture, traverse_util.unflatten_dict(arrays, sep="/"), info
+        architecture = json.loads(header["architecture"])
+        info = {key: json.loads(value) for key, value in header.items() if key not in DESCRIPTION}
+        if not isinstance(architecture, dict):
+            raise ValueError("architecture is no object")
+    except (KeyError, ValueError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read (in its header: {error}).") from None
+    info |= info.pop("info", {})  # where the first version of the format had all of it
+    return architecture, traverse_util.unflatten_dict(arrays.read_arrays(path), sep="/"), info

@@ -1,0 +1,154 @@
+"""Named arrays out of files of others. Nothing that a file holds is ever run, and nothing too large is read.
+
+One table says how each format is read; each reader looks at the sizes that a file claims before it reads.
+"""
+
+import pathlib
+import pickle
+import zipfile
+
+import numpy as np
+from safetensors import safe_open
+
+from srgan_jax.errors import InputError
+
+# More than any of these networks needs: VGG19 with its dense layers has 575 MB.
+MAX_BYTES = 2 << 30
+MAX_HEADER = 16 << 20
+
+
+def read_arrays(path) -> dict[str, np.ndarray]:
+    """Read .safetensors, .npz, .pth, .pt, .h5 or .hdf5 -> arrays by their names.
+
+    PyTorch's files are reduced to the state dict in them; groups of HDF5 are joined with "/".
+
+    Raises:
+      InputError: no such file, another format, damaged, too large, more than arrays in it, or not finite.
+    """
+    path = pathlib.Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such file.")
+    if path.suffix not in READERS:
+        raise InputError(f"{path}: expected a file that ends in {', '.join(READERS)}.")
+    found = _read(path, READERS[path.suffix])
+    for key, array in sorted(found.items()):
+        if array.dtype.kind not in "fiub":
+            raise InputError(f"{path}: {key} holds {array.dtype}, where numbers are expected.")
+        if not np.isfinite(array).all():
+            raise InputError(
+                f"{path}: {key} holds NaN or infinite values; the file is damaged or its training diverged."
+            )
+    return found
+
+
+def read_header(path) -> dict[str, str]:
+    """The metadata of a safetensors file; raises as read_arrays does."""
+    return _read(pathlib.Path(path), _safetensors_header)
+
+
+def _read(path: pathlib.Path, reader):
+    """`reader(path)`, with all that damaged and hostile files make it raise as an InputError."""
+    try:
+        _check_size(path.stat().st_size)
+        return reader(path)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    # Damaged files make these libraries raise nearly any type.
+    except Exception as error:
+        reason = " ".join(f"{error}".split())[:200] or type(error).__name__
+        raise InputError(f"{path}: cannot be read ({reason}).") from None
+
+
+def _check_size(size: int) -> None:
+    if size > MAX_BYTES:
+        raise InputError(f"holds, or claims to hold, {size:,} bytes; more than {MAX_BYTES:,} are not read.")
+
+
+def _safetensors_header(path):
+    with path.open("rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+    if header > MAX_HEADER:
+        raise InputError(f"its header claims {header:,} bytes; more than {MAX_HEADER:,} are not read.")
+    with safe_open(path, framework="np") as file:
+        return file.metadata() or {}
+
+
+def _safetensors(path):
+    _safetensors_header(path)
+    with safe_open(path, framework="np") as file:  # checks that every array lies within the file
+        return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
+
+
+def _check_archive(path):
+    """What a zip archive unpacks to; zipfile reads no more of a member than it claims."""
+    with zipfile.ZipFile(path) as archive:
+        _check_size(sum(member.file_size for member in archive.infolist()))
+
+
+def _npz(path):
+    if not zipfile.is_zipfile(path):
+        raise ValueError("not an archive, or cut short")
+    _check_archive(path)
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+# Under which keys training programs keep the state dict beside other things; averaged weights first.
+_WRAPPERS = ("params_ema", "params", "state_dict")
+
+
+def _torch(path):
+    try:
+        import torch
+    except ImportError:
+        raise InputError(
+            "reading it needs PyTorch (pip install -r requirements-torch.txt); or save its state dict as .safetensors, "
+            "which needs none."
+        ) from None
+    if zipfile.is_zipfile(path):
+        _check_archive(path)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise InputError(
+            "holds more than arrays (pickled Python objects, which are never run), or is damaged; ask for a state "
+            "dict, as torch.save(model.state_dict(), …) writes it."
+        ) from None
+    for wrapper in _WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    if not isinstance(state, dict):
+        raise InputError(f"holds a {type(state).__name__}, not a state dict.")
+    state = {str(key): tensor for key, tensor in state.items() if isinstance(tensor, torch.Tensor)}
+    # A tensor can claim any shape over a small storage.
+    _check_size(sum(tensor.numel() * tensor.element_size() for tensor in state.values()))
+    return {key: (t.float() if t.is_floating_point() else t).contiguous().numpy() for key, t in state.items()}
+
+
+def _hdf5(path):
+    try:
+        import h5py
+    except ImportError:
+        raise InputError("reading it needs h5py (pip install -r requirements-convert.txt).") from None
+    found = {}
+
+    def collect(name, item):
+        if isinstance(item, h5py.Dataset):
+            if item.external or item.is_virtual:
+                raise InputError(f"{name} lies in another file.")
+            found[name] = item
+
+    with h5py.File(path, "r") as file:
+        file.visititems(collect)  # follows neither soft nor external links
+        _check_size(sum(item.size * item.dtype.itemsize for item in found.values()))
+        return {name: item[()] for name, item in found.items()}
+
+
+READERS = {
+    ".safetensors": _safetensors,
+    ".npz": _npz,
+    ".pth": _torch,
+    ".pt": _torch,
+    ".h5": _hdf5,
+    ".hdf5": _hdf5,
+}
