@@ -1,6 +1,7 @@
 """python -m srgan_jax.weights: trained networks in and out.
 
-release RUN -o model.safetensors       the generator of a run or checkpoint as one safetensors file
+release RUN -o model.safetensors    the generator of a run or checkpoint as one safetensors file
+import IN -o model.safetensors      a generator of another project
 """
 
 import argparse
@@ -37,6 +38,22 @@ def _scores(path, generator) -> dict:
     return scores
 
 
+def import_(arguments):
+    from srgan_jax import generators
+    from srgan_jax.weights import arrays, layouts
+    from srgan_jax.weights.release import write_release
+
+    state = arrays.read_arrays(arguments.input)
+    try:
+        layout, module, variables = layouts.from_state_dict(state)
+    except InputError as error:
+        raise InputError(f"{arguments.input}: {error}") from None
+    info = {"source": {"file": pathlib.Path(arguments.input).name, "layout": layout}}
+    generator = generators.create(module, variables, name=arguments.input, info=info)
+    write_release(arguments.out, generator.architecture, generator.variables, info=info)
+    print(f"{arguments.out}: {layouts.LAYOUTS[layout].about}, x{module.scale}, {module.num_blocks} blocks")
+
+
 def parse_arguments(args=None):
     parser = argparse.ArgumentParser(prog="python -m srgan_jax.weights", description="Trained networks in and out.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -56,6 +73,13 @@ def parse_arguments(args=None):
     )
     subparser.add_argument("--step", type=int, help="of the run, the checkpoint to take instead of the best")
     subparser.add_argument("--results", metavar="JSON", help="results.json of eval.py on it, to put into the header")
+
+    command(
+        import_,
+        "convert a generator of another project, told by the names of its arrays",
+        ".pth or .pt (needs PyTorch), or .safetensors, .npz, .h5 of the same names",
+        "file to write, ending in .safetensors",
+    )
     return parser.parse_args(args)
 
 
