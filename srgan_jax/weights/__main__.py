@@ -1,6 +1,7 @@
 """python -m srgan_jax.weights: trained networks in and out.
 
 release RUN -o model.safetensors    the generator of a run or checkpoint as one safetensors file
+vgg19 IN -o vgg19.safetensors       VGG19 for the content loss
 import IN -o model.safetensors      a generator of another project
 """
 
@@ -38,6 +39,19 @@ def _scores(path, generator) -> dict:
     return scores
 
 
+def vgg19(arguments):
+    from srgan_jax.weights import vgg19
+    from srgan_jax.weights.download import fetch
+
+    source = arguments.input or pathlib.Path(arguments.out).with_name(vgg19.KERAS_FILE)
+    if arguments.download:
+        fetch(vgg19.KERAS_URL, source, vgg19.KERAS_MD5)
+    elif not arguments.input:
+        raise InputError("vgg19 needs a file of weights, or --download.")
+    preprocessing = vgg19.convert_vgg19(source, arguments.out)
+    print(f"{arguments.out}: VGG19, preprocessing {preprocessing}")
+
+
 def import_(arguments):
     from srgan_jax import generators
     from srgan_jax.weights import arrays, layouts
@@ -73,6 +87,15 @@ def parse_arguments(args=None):
     )
     subparser.add_argument("--step", type=int, help="of the run, the checkpoint to take instead of the best")
     subparser.add_argument("--results", metavar="JSON", help="results.json of eval.py on it, to put into the header")
+
+    subparser = command(
+        vgg19,
+        "convert VGG19's ImageNet weights for the content loss",
+        "Keras' .h5, torchvision's .pth or .safetensors, or .npz under either's names",
+        "file to write, ending in .safetensors",
+        nargs="?",
+    )
+    subparser.add_argument("--download", action="store_true", help="first fetch Keras' file to IN, or beside OUT")
 
     command(
         import_,

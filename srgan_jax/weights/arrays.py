@@ -68,7 +68,7 @@ def _safetensors_header(path):
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     if header > MAX_HEADER:
-        raise InputError(f"its header claims {header:,} bytes; more than {MAX_HEADER:,} are not read.")
+        raise ValueError(f"its header claims {header:,} bytes; more than {MAX_HEADER:,} are not read")
     with safe_open(path, framework="np") as file:
         return file.metadata() or {}
 

@@ -1,11 +1,8 @@
-"""Files of weights: read as what they are, or refused in one sentence; ours come back to the bit."""
+"""Our release format: what comes back is what was written, to the bit, or a sentence says why not."""
 
-import io
 import json
-import pickle
 import subprocess
 import sys
-import zipfile
 
 import jax
 import jax.numpy as jnp
@@ -21,137 +18,6 @@ from srgan_jax import generators
 from srgan_jax.errors import InputError
 from srgan_jax.models import SRResNet
 from srgan_jax.weights import release
-from srgan_jax.weights.vgg19 import load_vgg19
-
-LAYERS = ("vgg22",)
-SIZES = {"conv1_1": (3, 64), "conv1_2": (64, 64), "conv2_1": (64, 128), "conv2_2": (128, 128)}
-POSITIONS = {"conv1_1": 0, "conv1_2": 2, "conv2_1": 5, "conv2_2": 7}  # torchvision's `features`
-
-
-@pytest.fixture(scope="module")
-def params():
-    rng = np.random.default_rng(0)
-    return {
-        name: {"kernel": rng.normal(size=(3, 3, *size)).astype(np.float32), "bias": rng.random(size[1], np.float32)}
-        for name, size in SIZES.items()
-    }
-
-
-def keras(params):
-    arrays = {f"block{k[4]}_conv{k[6]}/{leaf}": array for k, layer in params.items() for leaf, array in layer.items()}
-    return arrays | {"block3_conv4/kernel": np.zeros(1, np.float32)}  # what tells VGG19 from VGG16
-
-
-def torchvision(params):
-    arrays = {}
-    for name, layer in params.items():
-        arrays[f"features.{POSITIONS[name]}.weight"] = np.ascontiguousarray(layer["kernel"].transpose(3, 2, 0, 1))
-        arrays[f"features.{POSITIONS[name]}.bias"] = layer["bias"]
-    return arrays
-
-
-def write(path, arrays):
-    save_file(arrays, path) if path.suffix == ".safetensors" else np.savez(path, **arrays)
-    return path
-
-
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-@pytest.mark.parametrize(("family", "preprocessing"), [(keras, "caffe"), (torchvision, "torchvision")])
-def test_vgg19_of_both_families_in_both_formats(params, family, preprocessing, suffix, tmp_path):
-    read, found = load_vgg19(write(tmp_path / f"vgg{suffix}", family(params)), LAYERS)
-    assert found == preprocessing
-    jax.tree.map(np.testing.assert_array_equal, read, params)
-
-
-def test_positions_in_torchvisions_file():
-    from srgan_jax.weights.vgg19 import _TORCHVISION
-
-    assert list(_TORCHVISION.values()) == [0, 2, 5, 7, 10, 12, 14, 16, 19, 21, 23, 25, 28, 30, 32, 34]
-
-
-def test_half_precision_is_read_as_float32(params, tmp_path):
-    half = {key: array.astype(np.float16) for key, array in keras(params).items()}
-    read, _ = load_vgg19(write(tmp_path / "vgg.npz", half), LAYERS)
-    assert {array.dtype for array in jax.tree.leaves(read)} == {np.dtype("float32")}
-
-
-def without(*keys):
-    return lambda arrays: {key: array for key, array in arrays.items() if key not in keys}
-
-
-def replaced(key, shape):
-    return lambda arrays: arrays | {key: np.zeros(shape, np.float32)}
-
-
-@pytest.mark.parametrize(
-    ("family", "change", "message"),
-    [
-        (keras, without("block3_conv4/kernel"), "looks like VGG16"),
-        (keras, without("block2_conv1/bias"), "'block2_conv1/bias' is missing"),
-        (torchvision, without("features.7.weight"), "'features.7.weight' is missing"),
-        (keras, replaced("block1_conv2/kernel", (3, 3, 64, 32)), r"conv1_2 should be .*but is \(3, 3, 64, 32\)"),
-        (keras, replaced("block1_conv1/bias", (3,)), r"conv1_1 should be .*\(3,\)"),
-        (torchvision, replaced("features.2.weight", (3, 3, 64, 64)), r"conv1_2 should be"),  # HWIO
-        (torchvision, replaced("features.5.weight", (64,)), r"conv2_1 should be .*\(64,\)"),
-        (keras, lambda arrays: {"a": np.zeros(1), "b": np.zeros(1)}, "not a VGG19 file: it holds a, b .*Keras"),
-        (keras, lambda arrays: {}, "not a VGG19 file"),
-    ],
-)
-def test_other_arrays_are_refused(params, family, change, message, tmp_path):
-    path = write(tmp_path / "vgg.npz", change(family(params)))
-    with pytest.raises(InputError, match=message):
-        load_vgg19(path, LAYERS)
-
-
-class Canary:
-    def __reduce__(self):
-        return pytest.fail, ("unpickled",)
-
-
-def damaged(kind, params):
-    """Bytes of a file that is not whole, or not what its name says."""
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **keras(params))
-    whole = buffer.getvalue()
-    if kind == "empty":
-        return b""
-    if kind == "cut short":
-        return whole[: len(whole) // 2]
-    if kind == "flipped":
-        return whole[:2000] + bytes(255 - byte for byte in whole[2000:2100]) + whole[2100:]
-    if kind == "npy":
-        buffer = io.BytesIO()
-        np.save(buffer, np.zeros(3))
-        return buffer.getvalue()
-    if kind == "pickle":
-        return pickle.dumps({"block1_conv1/kernel": Canary()})
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:  # an object array: what np.savez pickles
-        array = io.BytesIO()
-        np.lib.format.write_array(array, np.array([Canary()], object), allow_pickle=True)
-        archive.writestr("block1_conv1/kernel.npy", array.getvalue())
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize("kind", ["empty", "cut short", "flipped", "npy", "pickle", "pickle inside"])
-@pytest.mark.parametrize("suffix", [".npz", ".safetensors"])
-def test_damaged_files_are_refused_and_nothing_is_unpickled(params, kind, suffix, tmp_path):
-    path = tmp_path / f"vgg{suffix}"
-    path.write_bytes(damaged(kind, params))
-    with pytest.raises(InputError, match="cannot be read"):
-        load_vgg19(path, LAYERS)
-
-
-def test_missing_files_say_where_the_weights_come_from(tmp_path):
-    for path in ("", tmp_path / "vgg.npz", tmp_path):
-        with pytest.raises(InputError, match=r"published by Keras and by torchvision.*docs/weights\.md"):
-            load_vgg19(path, LAYERS)
-    (tmp_path / "vgg.pth").write_bytes(b"")
-    with pytest.raises(InputError, match=r"expected \.npz or \.safetensors"):
-        load_vgg19(tmp_path / "vgg.pth", LAYERS)
-
-
-# Our own format.
 
 ARCHITECTURE = {
     "scale": 2,
