@@ -34,6 +34,11 @@ def unit_to_signed(image):
     return 2.0 * image - 1.0
 
 
+def signed_to_unit(image):
+    """[-1, 1] -> [0, 1]."""
+    return (image + 1.0) / 2.0
+
+
 def signed_to_levels(image):
     """[-1, 1] -> levels 0..255, unrounded and unclipped (what VGG's preprocessing starts from)."""
     return (image + 1.0) * 127.5

@@ -14,9 +14,11 @@ from srgan_jax.models.srresnet import ResidualBlock
 # How often each scale shuffles pixels, and by how much.
 FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
 
+NEGATIVE_SLOPE = 0.1
+
 
 def leaky_relu(x):
-    return nn.leaky_relu(x, 0.1)
+    return nn.leaky_relu(x, NEGATIVE_SLOPE)
 
 
 class MSRResNet(nn.Module):

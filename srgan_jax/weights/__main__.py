@@ -3,6 +3,7 @@
 release RUN -o model.safetensors    the generator of a run or checkpoint as one safetensors file
 vgg19 IN -o vgg19.safetensors       VGG19 for the content loss
 import IN -o model.safetensors      a generator of another project
+export IN -o model.onnx             ours for others: ONNX, StableHLO, or a PyTorch state dict
 """
 
 import argparse
@@ -68,6 +69,14 @@ def import_(arguments):
     print(f"{arguments.out}: {layouts.LAYOUTS[layout].about}, x{module.scale}, {module.num_blocks} blocks")
 
 
+def export(arguments):
+    from srgan_jax import generators
+    from srgan_jax.weights import deploy
+
+    said = deploy.export(generators.load(arguments.input), arguments.out, layout=arguments.layout)
+    print(f"{arguments.out}: {said}")
+
+
 def parse_arguments(args=None):
     parser = argparse.ArgumentParser(prog="python -m srgan_jax.weights", description="Trained networks in and out.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -103,6 +112,14 @@ def parse_arguments(args=None):
         ".pth or .pt (needs PyTorch), or .safetensors, .npz, .h5 of the same names",
         "file to write, ending in .safetensors",
     )
+
+    subparser = command(
+        export,
+        "write a generator for programs without srgan_jax",
+        "run directory, one checkpoint, or .safetensors file",
+        ".onnx, .stablehlo, or for a PyTorch state dict .pth, .pt or .safetensors",
+    )
+    subparser.add_argument("--layout", help="of a state dict: the project whose names of arrays it has")
     return parser.parse_args(args)
 
 
