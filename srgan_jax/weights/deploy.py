@@ -4,6 +4,7 @@ StableHLO and ONNX take and give images in [0, 1], of any batch, height and widt
 folded into the convolutions. Each is run on three sizes, and compared with the network itself, before it gets its name.
 """
 
+import functools
 import json
 import pathlib
 
@@ -54,7 +55,7 @@ def export(generator: Generator, path, *, layout: str | None = None) -> str:
 def largest_difference(generator: Generator, run) -> float:
     """Largest difference between `run(lr)` and the network over SIZES; [N, H, W, C] in [0, 1] both ways."""
 
-    @jax.jit
+    @functools.partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})  # each size is run once
     def expected(variables, lr):
         with jax.default_matmul_precision("highest"):
             return signed_to_unit(generator.module.apply(variables, lr))
