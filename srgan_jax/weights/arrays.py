@@ -3,8 +3,10 @@
 One table says how each format is read; each reader looks at the sizes that a file claims before it reads.
 """
 
+import math
 import pathlib
 import pickle
+import warnings
 import zipfile
 
 import numpy as np
@@ -85,10 +87,19 @@ def _check_archive(path):
         _check_size(sum(member.file_size for member in archive.infolist()))
 
 
+_NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+
+
 def _npz(path):
     if not zipfile.is_zipfile(path):
         raise ValueError("not an archive, or cut short")
     _check_archive(path)
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist():  # np.load allocates what an array's header claims before it reads
+            with archive.open(member) as file:
+                shape, _, dtype = _NPY_HEADERS[np.lib.format.read_magic(file)](file)
+            if math.prod(shape) * dtype.itemsize > member.file_size:
+                raise ValueError(f"{member.filename} claims the shape {shape}, which it is too short for")
     with np.load(path, allow_pickle=False) as archive:
         return dict(archive)
 
@@ -108,7 +119,8 @@ def _torch(path):
     if zipfile.is_zipfile(path):
         _check_archive(path)
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of an unusual pickle protocol
+            state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
             "holds more than arrays (pickled Python objects, which are never run), or is damaged; ask for a state "
@@ -136,12 +148,14 @@ def _hdf5(path):
         if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
                 raise InputError(f"{name} lies in another file.")
+            if item.dtype.kind not in "fiub":
+                raise InputError(f"{name} holds {item.dtype}, where numbers are expected.")
             found[name] = item
 
     with h5py.File(path, "r") as file:
         file.visititems(collect)  # follows neither soft nor external links
         _check_size(sum(item.size * item.dtype.itemsize for item in found.values()))
-        return {name: item[()] for name, item in found.items()}
+        return {name: np.asarray(item) for name, item in found.items()}
 
 
 READERS = {
