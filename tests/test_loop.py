@@ -173,6 +173,7 @@ def test_init_from_copies_parameters_and_statistics(run, origin, tmp_path, monke
         ({"generator__features": 4}, "features=8, but this config has 4; set --config.generator.features=8"),
         ({"scale": 2}, "trained with scale=4, but this config has 2; set --config.scale=4"),
         ({"generator__global_skip": "bicubic"}, "trained with generator.global_skip='none', but this config has"),
+        ({"generator__output_activation": "tanh"}, "trained with generator.output_activation='none', but this config"),
         ({"init_from": "nowhere"}, "nowhere: no such file or directory"),
         ({"init_from": "."}, "neither a run directory nor a checkpoint"),
     ],

@@ -10,7 +10,7 @@ from flax import traverse_util
 from tiny import initialise, quick_jit
 
 from srgan_jax.layers import PReLU, batch_norm, pixel_shuffle
-from srgan_jax.models import VGG19, Discriminator, SRResNet, fold_batch_norm
+from srgan_jax.models import VGG19, Discriminator, MSRResNet, SRResNet, fold_batch_norm
 from srgan_jax.models.vgg import LAYERS, PREPROCESSING, conv_names
 from srgan_jax.resize import imresize
 
@@ -42,6 +42,8 @@ def create(module, shape, seed=0):
     ("module", "shape", "count"),
     [
         (SRResNet(), (1, 24, 24, 3), 1_548_547),
+        (SRResNet(prelu="shared", trunk_prelu=True, num_blocks=5), (1, 8, 8, 3), 733_452),  # leftthomas'
+        (MSRResNet(), (1, 8, 8, 3), 1_517_571),
         (Discriminator(), (1, 96, 96, 3), 23_563_649),
         (VGG19(), (1, 32, 32, 3), 20_024_384),
     ],
@@ -70,14 +72,43 @@ def test_shapes(scale, channels, dtype):
     assert {array.dtype for array in jax.tree.leaves(variables)} == {jnp.dtype("float32")}
 
 
-def test_folding_batch_norm_changes_nothing_but_rounding():
-    module = SRResNet(features=16, num_blocks=4)
+@pytest.mark.parametrize(
+    "module",
+    [
+        SRResNet(features=16, num_blocks=4),
+        SRResNet(prelu="shared", trunk_prelu=True, output_activation="tanh", output_range="unit", **TINY),
+    ],
+)
+def test_folding_batch_norm_changes_nothing_but_rounding(module):
     lr = np.random.default_rng(1).random((2, 12, 9, 3), np.float32)
     variables = create(module, lr.shape)
     folded, params = fold_batch_norm(module, variables)
     expected, sr = (quick_jit(m.apply)(v, lr) for m, v in ((module, variables), (folded, params)))
     assert not any("bn" in key for key in flat(params))
     np.testing.assert_allclose(sr, expected, atol=1e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("module", [SRResNet(batch_norm=False, **TINY), MSRResNet(**TINY)])
+def test_without_batch_norm_there_is_nothing_to_fold(module):
+    variables = create(module, (1, 8, 8, 3))
+    folded, same = fold_batch_norm(module, variables)
+    assert folded == module and same["params"] is variables["params"]
+
+
+def test_the_ranges_of_the_last_convolution():
+    lr = np.random.default_rng(1).random((1, 6, 6, 3), np.float32)
+    module = SRResNet(**TINY)
+    variables = create(module, lr.shape)
+
+    def apply(**fields):
+        return np.asarray(quick_jit(module.clone(**fields).apply)(variables, lr))
+
+    plain = apply()
+    np.testing.assert_allclose(apply(output_activation="tanh"), np.tanh(plain), atol=1e-6)
+    np.testing.assert_allclose(apply(output_range="unit"), 2 * plain - 1, atol=1e-6)
+    # A skip adds the same picture, whatever the range that it is added in.
+    enlarged = apply(global_skip="nearest") - plain
+    np.testing.assert_allclose(apply(output_range="unit", global_skip="nearest"), 2 * plain + enlarged, atol=1e-5)
 
 
 @pytest.mark.parametrize("size", [16, 24, 96])
@@ -97,6 +128,13 @@ def test_initial_values():
     stem = variables["params/stem/kernel"]
     limit = np.sqrt(6 / (81 * (3 + 8)))  # Glorot-uniform
     assert 0.95 * limit < np.abs(stem).max() <= limit
+
+
+def test_prelu_can_share_its_slope():
+    x = jnp.array([[-2.0, -4.0, 3.0]])
+    y = PReLU("shared").apply({"params": {"slope": jnp.array([0.5])}}, x)
+    np.testing.assert_array_equal(y, [[-1.0, -2.0, 3.0]])
+    assert PReLU("shared").init(jax.random.key(0), x)["params"]["slope"].shape == (1,)
 
 
 def test_prelu_has_a_slope_per_channel():
@@ -152,6 +190,21 @@ def test_receptive_radius(scale, num_blocks, skip):
     lr[1, centre, centre, 1] = np.nan if skip == "none" else 1e6
     variables = create(module, lr.shape)
     before, after = np.asarray(quick_jit(module.apply)(variables, lr))
+    rows, columns, _ = np.nonzero(before != after)
+    for places in (rows, columns):
+        reach = np.abs(places // scale - centre)
+        assert radius - 1 <= reach.max() <= radius and reach.min() == 0
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_receptive_radius_of_msrresnet(scale):
+    """The bilinear skip is a matrix product, which would spread a NaN."""
+    module = MSRResNet(scale=scale, features=2, num_blocks=1)
+    radius = module.receptive_radius
+    centre = radius + 2
+    lr = np.zeros((2, 2 * centre + 1, 2 * centre + 1, 3), np.float32)
+    lr[1, centre, centre, 1] = 1e6
+    before, after = np.asarray(quick_jit(module.apply)(create(module, lr.shape), lr))
     rows, columns, _ = np.nonzero(before != after)
     for places in (rows, columns):
         reach = np.abs(places // scale - centre)

@@ -215,6 +215,8 @@ def test_a_step_equals_pytorchs(run):
         ({"stage": "adverserial"}, "config.stage: no 'adverserial'; did you mean 'adversarial'"),
         ({"optimizer__schedule": "cosin"}, "did you mean 'cosine'"),
         ({"generator__global_skip": "bicubik"}, "did you mean 'bicubic'"),
+        ({"generator__output_activation": "tahn"}, "generator.output_activation: no 'tahn'; did you mean 'tanh'"),
+        ({"generator__prelu": "one"}, "generator.prelu: no 'one'; choose from channel, shared"),
         ({"dtype": "float16"}, "config.dtype: no 'float16'"),
         ({"scale": 3}, "power of two, got 3"),
         ({"scale": 0}, "power of two, got 0"),

@@ -1,6 +1,7 @@
 """Our release format: what comes back is what was written, to the bit, or a sentence says why not."""
 
 import json
+import pathlib
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ from srgan_jax import generators
 from srgan_jax.errors import InputError
 from srgan_jax.models import SRResNet
 from srgan_jax.weights import release
+from srgan_jax.weights.__main__ import main
 
 ARCHITECTURE = {
     "scale": 2,
@@ -163,3 +165,58 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_half_written(variables,
     with pytest.raises(OSError, match="No space"):
         release.write_release(path, ARCHITECTURE, variables)
     assert [p.name for p in tmp_path.iterdir()] == [path.name] and path.read_bytes() == b"old"
+
+
+def test_a_run_becomes_a_file(demo_run, tmp_path, capsys):
+    run, out = demo_run / "smoke" / "srresnet", tmp_path / "model.safetensors"
+    generator = generators.load(run)
+    main(["release", str(run), "-o", str(out)])
+    assert str(out) in capsys.readouterr().out
+    released = srgan_jax.load(out)
+    assert released.sha256() == generator.sha256() and released.module == generator.module
+    assert released.info == generator.info and released.info["config"]["generator"]["features"] == 32
+    assert released.info["step"] == 4 and released.info["evaluation"].keys() == {"psnr"}
+
+    main(["release", str(run), "--step", "4", "-o", str(out)])
+    with pytest.raises(InputError, match=r"checkpoints: no checkpoint of step 5; there are 4\."):
+        main(["release", str(run), "--step", "5", "-o", str(out)])
+    with pytest.raises(InputError, match="is the checkpoint of step 4, not 5; name the run"):
+        main(["release", str(run / "checkpoints" / "4"), "--step", "5", "-o", str(out)])
+
+
+def test_scores_of_the_same_network_go_into_the_header(demo_run, tmp_path):
+    run, out, results = demo_run / "smoke" / "srresnet", tmp_path / "model.safetensors", tmp_path / "results.json"
+    mean = {"paper": {"psnr": 32.05, "ssim": 0.9019}}
+    scores = {
+        "method": {"sha256": generators.load(run).sha256()},
+        "protocols": {"paper": "as in the paper"},
+        "datasets": {"Set5": {"lr": {"from": "files"}, "images": {"baby": {}}, "mean": mean}},
+    }
+    results.write_text(json.dumps(scores))
+    main(["release", str(run), "-o", str(out), "--results", str(results)])
+    evaluation = srgan_jax.load(out).info["evaluation"]
+    assert evaluation["datasets"] == {"Set5": {"lr": {"from": "files"}, "mean": mean}}
+    assert evaluation["protocols"] == scores["protocols"] and "psnr" in evaluation
+
+    for text, message in (
+        (json.dumps(scores | {"method": {"sha256": "0"}}), "scores of another network than"),
+        (json.dumps(scores | {"method": {"name": "bicubic"}}), "not a results.json that eval.py wrote for a network"),
+        ("[]", "not a results.json"),
+        ("{", "not a results.json"),
+    ):
+        results.write_text(text)
+        with pytest.raises(InputError, match=message):
+            main(["release", str(run), "-o", str(out), "--results", str(results)])
+
+
+def test_the_command_line_of_weights(tmp_path):
+    """Errors are one sentence, and help needs no JAX."""
+
+    def run(*arguments):
+        command = [sys.executable, "-m", "srgan_jax.weights", *arguments]
+        return subprocess.run(command, cwd=pathlib.Path(__file__).parents[1], capture_output=True, text=True)
+
+    done = run("import", "nowhere.pth", "-o", str(tmp_path / "model.safetensors"))
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "Error: nowhere.pth: no such file.\n")
+    assert {"release", "vgg19", "import", "export"} <= set(run("--help").stdout.split())
+    assert run("export", "--help").returncode == 0 and run("explode").returncode == 2
