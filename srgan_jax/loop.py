@@ -195,10 +195,10 @@ def check_same_generator(origin, trained, config) -> None:
     Not every field has arrays to tell it by, such as global_skip. zero_init_output matters to a new network alone.
     """
     has, wants = (generators.architecture_of(module) for module in (trained, stages.create_generator(config)))
-    if has["network"] != wants["network"]:
-        raise InputError(f"{origin} holds a network ({has['network']}) that cannot be trained here.")
     for field in wants:
         if has[field] != wants[field] and field != "zero_init_output":
+            if field not in config and field not in config.generator:  # another network, or BatchNorm folded
+                raise InputError(f"{origin}: a network with {field}={has[field]!r} cannot be trained here.")
             name = field if field in config else f"generator.{field}"
             raise InputError(
                 f"{origin}: trained with {name}={has[field]!r}, but this config has {wants[field]!r}; "

@@ -18,6 +18,7 @@ from tiny import make_tiny_config, read_state
 from srgan_jax import generators, loop, sharding
 from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.logs import drop_lines_after
+from srgan_jax.models import MSRResNet, SRResNet
 from srgan_jax.weights.release import write_release
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -184,6 +185,18 @@ def test_init_from_something_else_is_refused(run, changes, message, tmp_path):
     with pytest.raises(InputError, match=message):
         loop.train(make_config(**changes), tmp_path / "next")
     assert not (tmp_path / "next" / "metrics.jsonl").exists()
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (MSRResNet(), "there: a network with network='msrresnet' cannot be trained here"),
+        (SRResNet(batch_norm=False, features=8, num_blocks=1), "there: a network with batch_norm=False cannot be"),
+    ],
+)
+def test_init_from_a_network_that_is_not_trained_here_is_refused(module, message):
+    with pytest.raises(InputError, match=message):
+        loop.check_same_generator("there", module, make_config())
 
 
 def test_lines_beyond_the_restored_step_are_dropped(tmp_path):
