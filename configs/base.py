@@ -26,9 +26,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.generator.global_skip = "none"  # added to the output: "none" (paper), "nearest" or "bicubic"
     config.generator.zero_init_output = False  # start the last convolution at zero
     config.generator.output_activation = "none"  # after the last convolution: "none" (paper) or "tanh"
-    config.generator.output_range = (
-        "signed"  # of that convolution's images: "signed", [-1, 1] (paper), or "unit", [0, 1]
-    )
+    config.generator.output_range = "signed"  # of what that gives: "signed", [-1, 1] (paper), or "unit", [0, 1]
     config.generator.prelu = "channel"  # slopes of a PReLU: one per "channel" (paper), or one "shared" by all
     config.generator.trunk_prelu = False  # a PReLU, not BatchNorm, before the long skip connection
     config.discriminator = ml_collections.ConfigDict()

@@ -77,9 +77,10 @@ def create_module(architecture: dict) -> nn.Module:
     for field, value in fields.items():
         if field not in defaults:
             raise InputError(f"made by another version: {network} has no field {field!r}.")
-        known = values.get(field, range(MOST + 1))
-        if type(value) is not type(defaults[field]) or value not in known:
-            wanted = f"one of {', '.join(map(str, known))}" if field in values else f"of 0 to {MOST}"
+        default, least = defaults[field], 0 if field == "num_blocks" else 1
+        known = values.get(field) or ((False, True) if isinstance(default, bool) else range(least, MOST + 1))
+        if type(value) is not type(default) or value not in known:
+            wanted = f"{least} to {MOST}" if isinstance(known, range) else f"one of {', '.join(map(str, known))}"
             raise InputError(f"made by another version, or damaged: {field} is {value!r}, not {wanted}.")
     return NETWORKS[network](**fields)
 
@@ -120,7 +121,10 @@ def load(path, *, step: int | None = None) -> Generator:
     elif path.suffix == ".safetensors":
         architecture, variables, info = release.read_release(path)
     elif path.exists():
-        raise InputError(f"{path}: expected a run directory, a checkpoint directory, or a .safetensors file.")
+        raise InputError(
+            f"{path}: expected a run directory, a checkpoint directory, or a .safetensors file; "
+            "python -m srgan_jax.weights import makes one of other projects' generators."
+        )
     else:
         raise InputError(f"{path}: no such file or directory.")
     try:

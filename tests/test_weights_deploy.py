@@ -145,7 +145,7 @@ def test_state_dicts_come_back_exactly(files, name, layout, suffix, tmp_path, ca
     [
         (["model.npz"], "expected a file that ends in .onnx, .stablehlo, .pth"),
         (["model.pth"], "needs --layout, one of leftthomas, .*mmagic"),
-        (["model.onnx", "--layout", "kair"], "--layout is for PyTorch state dicts"),
+        (["model.onnx", "--layout", "kair"], "model.onnx is no state dict; --layout is for those"),
         (["model.pth", "--layout", "kair"], "the layout 'kair' .* always has network='msrresnet', but"),
         (["model.pth", "--layout", "keir"], "no layout 'keir'; did you mean 'kair'"),
     ],

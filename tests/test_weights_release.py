@@ -18,7 +18,7 @@ import srgan_jax
 from srgan_jax import generators
 from srgan_jax.errors import InputError
 from srgan_jax.models import SRResNet
-from srgan_jax.weights import release
+from srgan_jax.weights import arrays, release
 from srgan_jax.weights.__main__ import main
 
 ARCHITECTURE = {
@@ -91,8 +91,10 @@ def test_importing_the_package_imports_no_jax():
         ({"depth": 3}, "made by another version: srresnet has no field 'depth'"),
         ({"network": "rrdb"}, "no network 'rrdb'; choose from msrresnet, srresnet"),
         ({"scale": 3}, "scale is 3, not one of 1, 2, 4"),
-        ({"num_blocks": 10**9}, "num_blocks is 1000000000, not of 0 to 1024"),
-        ({"features": "64"}, "features is '64'"),
+        ({"num_blocks": 10**9}, "num_blocks is 1000000000, not 0 to 1024"),
+        ({"features": "64"}, "features is '64', not 1 to 1024"),
+        ({"channels": 0}, "channels is 0, not 1 to 1024"),
+        ({"trunk_prelu": 1}, "trunk_prelu is 1, not one of False, True"),
         ({"prelu": "none"}, "prelu is 'none', not one of channel, shared"),
         ({"output_range": None}, "output_range is None"),
     ],
@@ -156,7 +158,7 @@ def test_a_failing_write_leaves_the_old_file_and_nothing_half_written(variables,
         raise OSError("No space left on device")
 
     path = tmp_path / "model.safetensors"
-    monkeypatch.setattr(release, "save_file", fail)
+    monkeypatch.setattr(arrays, "save_file", fail)
     with pytest.raises(OSError, match="No space"):
         release.write_release(path, ARCHITECTURE, variables)
     assert list(tmp_path.iterdir()) == []

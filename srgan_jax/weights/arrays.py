@@ -1,6 +1,7 @@
-"""Named arrays out of files of others. Nothing that a file holds is ever run, and nothing too large is read.
+"""Named arrays in files. Nothing that a file holds is ever run, and nothing too large is read.
 
-One table says how each format is read; each reader looks at the sizes that a file claims before it reads.
+One table says how each format is read; each reader looks at the sizes that a file claims before it reads. We write
+safetensors alone.
 """
 
 import math
@@ -10,9 +11,11 @@ import warnings
 import zipfile
 
 import numpy as np
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
 
 from srgan_jax.errors import InputError
+from srgan_jax.files import replacing
 
 # More than any of these networks needs: VGG19 with its dense layers has 575 MB.
 MAX_BYTES = 2 << 30
@@ -46,6 +49,24 @@ def read_arrays(path) -> dict[str, np.ndarray]:
 def read_header(path) -> dict[str, str]:
     """The metadata of a safetensors file; raises as read_arrays does."""
     return _read(pathlib.Path(path), _safetensors_header)
+
+
+def write_safetensors(path, arrays: dict[str, np.ndarray], header: dict[str, str]) -> None:
+    """Write arrays and what is to be known of them through a temporary name; folders are made as needed.
+
+    Raises:
+      InputError: the name has another extension.
+      OSError: it cannot be written.
+    """
+    path = pathlib.Path(path)
+    if path.suffix != ".safetensors":
+        raise InputError(f"{path}: the file to write ends in .safetensors.")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as partial:
+        try:
+            save_file(arrays, partial, metadata=header)
+        except SafetensorError as error:  # as which it reports a full disk, say
+            raise OSError(f"{path}: cannot be written ({error}).") from None
 
 
 def _read(path: pathlib.Path, reader):

@@ -24,7 +24,7 @@ class Layout:
 
     Attributes:
       about: the network in words.
-      marker: a pattern that a name in its files matches, and in no other layout's.
+      marker: a pattern that some name in its files matches; the first layout of the table whose pattern does is taken.
       layers: (blocks, upsamplings) -> {our layer: theirs}.
       fields: of the architecture, what this layout always has.
       wrapper: key of a .pth under which the project's code looks for the state dict.

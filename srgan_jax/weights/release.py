@@ -5,11 +5,9 @@ import pathlib
 
 import numpy as np
 from flax import traverse_util
-from safetensors.numpy import save_file
 
 import srgan_jax
 from srgan_jax.errors import InputError
-from srgan_jax.files import replacing
 from srgan_jax.weights import arrays
 
 FORMAT = "srgan_jax-generator-1"
@@ -26,9 +24,6 @@ def write_release(path, architecture: dict, variables: dict, *, info: dict | Non
       variables: {"params": …, "batch_stats": …}.
       info: anything else worth knowing, by name: the config and step of its training, its evaluation; JSON.
     """
-    path = pathlib.Path(path)
-    if path.suffix != ".safetensors":
-        raise InputError(f"{path}: a release file ends in .safetensors.")
     flat = {key: np.asarray(array) for key, array in traverse_util.flatten_dict(variables, sep="/").items()}
     header = {key: json.dumps(value) for key, value in (info or {}).items()} | {
         "format": FORMAT,
@@ -38,8 +33,7 @@ def write_release(path, architecture: dict, variables: dict, *, info: dict | Non
         "channels": str(architecture["channels"]),
         "ranges": "lr [0, 1], sr [-1, 1], NHWC",
     }
-    with replacing(path) as partial:
-        save_file(flat, partial, metadata=header)
+    arrays.write_safetensors(path, flat, header)
 
 
 def read_release(path) -> tuple[dict, dict, dict]:
