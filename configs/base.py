@@ -13,6 +13,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.init_from = ""  # a run directory, checkpoint or exported file whose generator training starts from
     config.seed = 0  # of the networks' initial values and of the data's order
     config.num_steps = 1_000_000  # updates of G
+    config.ema_decay = 0.0  # of a running average of G, evaluated and saved beside it; 0: none, else e.g. 0.999
     config.dtype = "float32"  # of the networks' computation; "bfloat16" on accelerators. Parameters stay float32
 
     # The problem.
@@ -54,7 +55,8 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.warmup_steps = 0  # of "cosine"
 
     # Training pictures.
-    config.batch_size = 16  # crops per step, over all devices
+    config.batch_size = 16  # crops per update, over all devices
+    config.accumulate = 1  # parts that the batch is computed in, one after another, where memory does not hold it
     config.data = ml_collections.ConfigDict()
     config.data.source = "builtin"  # "builtin" photographs, a "folder", or a dataset of "tfds"
     config.data.path = ""  # folder: the directory (searched recursively); tfds: its data_dir, "" for the default

@@ -3,6 +3,7 @@
 A run directory holds `checkpoints/STEP/`, each with
   state      everything that training needs to go on
   generator  parameters and BatchNorm statistics of G alone
+  generator_ema  their running average, where the run keeps one (config.ema_decay)
   config     the run's config, so that a checkpoint can be used by itself
 """
 
@@ -15,6 +16,7 @@ import orbax.checkpoint as ocp
 from flax import serialization, traverse_util
 
 from srgan_jax.errors import InputError
+from srgan_jax.state import variables_of
 
 FOLDER = "checkpoints"
 
@@ -32,7 +34,7 @@ class Checkpoints:
         best = policies.BestN(get_metric_fn=by_psnr, n=1, keep_checkpoints_without_metrics=False)
         self._manager = ocp.CheckpointManager(
             self.directory,
-            item_names=("state", "generator", "config"),
+            item_names=("state", "generator", "generator_ema", "config"),
             options=ocp.CheckpointManagerOptions(
                 best_fn=by_psnr,  # without it, metrics are not written
                 preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(max(1, keep_last)), best]),
@@ -46,13 +48,15 @@ class Checkpoints:
 
     def save(self, step: int, state: dict, config: dict, *, psnr: float | None = None) -> None:
         """Save in the background; the arrays are copied before this returns, so they may be donated after."""
-        g = state["g"]
+        generators = {"generator": variables_of(state["g"])}
+        if "g_ema" in state:
+            generators["generator_ema"] = state["g_ema"]
         saved = self._manager.save(
             step,
             args=ocp.args.Composite(
                 state=ocp.args.StandardSave(serialization.to_state_dict(state)),
-                generator=ocp.args.StandardSave({"params": g.params, "batch_stats": g.batch_stats}),
                 config=ocp.args.JsonSave(config),
+                **{name: ocp.args.StandardSave(variables) for name, variables in generators.items()},
             ),
             metrics=None if psnr is None else {"psnr": psnr},
             force=True,
@@ -125,18 +129,20 @@ def find_checkpoint(path, *, step: int | None = None) -> pathlib.Path:
     return path / FOLDER / str(step)
 
 
-def read_generator(path) -> tuple[dict, dict]:
+def read_generator(path, *, ema: bool = False) -> tuple[dict, dict]:
     """Read a checkpoint directory -> (its config, {"params": …, "batch_stats": …} as NumPy arrays).
 
-    It does not matter on how many devices the checkpoint was written.
+    It does not matter on how many devices the checkpoint was written. `ema` takes G's running average; an InputError
+    says that the run kept none.
     """
     path = pathlib.Path(path)
+    item = path / ("generator_ema" if ema else "generator")
+    if not item.is_dir():
+        raise InputError(f"{path} holds no running average of the generator: it was trained with ema_decay=0.")
     config = ocp.JsonCheckpointHandler().restore(path / "config")
     handler = ocp.PyTreeCheckpointHandler()
-    as_numpy = jax.tree.map(
-        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path / "generator").tree
-    )
-    return config, handler.restore(path / "generator", args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+    as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(item).tree)
+    return config, handler.restore(item, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
 
 
 def read_metrics(path) -> dict[str, float]:

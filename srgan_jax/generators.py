@@ -21,6 +21,8 @@ NETWORKS = {"srresnet": SRResNet, "msrresnet": MSRResNet}
 # Features or blocks of a network that one would build, whatever a file claims.
 MOST = 1024
 
+EMA = ":ema"  # after a run's directory
+
 
 @dataclasses.dataclass(frozen=True)
 class Generator:
@@ -106,18 +108,22 @@ def load(path, *, step: int | None = None) -> Generator:
     """Load a generator for evaluation and upscaling.
 
     Args:
-      path: a run directory (its best checkpoint is taken), one checkpoint of it, or an exported .safetensors file.
+      path: a run directory (its best checkpoint is taken), one checkpoint of it, or an exported .safetensors file;
+        with ":ema" after it a run's or checkpoint's running average of the generator.
       step: of a run directory, the checkpoint to take instead of the best.
 
     Raises:
       InputError: nothing there, or its arrays do not fit the architecture that it states.
     """
-    path = pathlib.Path(path)
+    ema = str(path).endswith(EMA)
+    path = pathlib.Path(str(path).removesuffix(EMA))
     if path.is_dir():
         path = checkpoints.find_checkpoint(path, step=step)
-        config, variables = checkpoints.read_generator(path)
+        config, variables = checkpoints.read_generator(path, ema=ema)
         architecture = architecture_in(config)
         info = {"config": config, "step": int(path.name), "evaluation": checkpoints.read_metrics(path)}
+    elif ema:
+        raise InputError(f"{path}{EMA}: expected a run or checkpoint directory before {EMA}.")
     elif path.suffix == ".safetensors":
         architecture, variables, info = release.read_release(path)
     elif path.exists():
@@ -131,4 +137,4 @@ def load(path, *, step: int | None = None) -> Generator:
         module = create_module(architecture)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return create(module, variables, name=str(path), info=info)
+    return create(module, variables, name=f"{path}{EMA}" if ema else str(path), info=info)

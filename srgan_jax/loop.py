@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import itertools
 import json
 import pathlib
 import signal
@@ -21,6 +22,7 @@ from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.files import replace_text
 from srgan_jax.images import save_image
 from srgan_jax.logs import Log, NoLog
+from srgan_jax.state import variables_of
 from srgan_jax.upscaling import make_upscaler
 
 # What stands behind the progress bar.
@@ -39,7 +41,7 @@ def train(config, workdir) -> None:
     """
     workdir = pathlib.Path(workdir)
     mesh = sharding.create_mesh()
-    sharding.check_batch_size(config.batch_size, mesh)
+    sharding.check_batch_size(config.batch_size, mesh, accumulate=config.accumulate)
     stage = stages.create_stage(config)
     training, held_out = hold_out(create_source(config.data, channels=config.channels), config.data.holdout)
     loader = CropLoader(
@@ -66,6 +68,8 @@ def train(config, workdir) -> None:
             state = checkpoints.restore(state)
         elif config.init_from:
             state["g"] = start_from(state["g"], config, mesh)
+            if config.ema_decay:
+                state["g_ema"] = jax.jit(lambda g: jax.tree.map(jnp.copy, g))(variables_of(state["g"]))
         if processes.is_first():
             write_config(workdir, config)
         frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
@@ -106,7 +110,7 @@ def train(config, workdir) -> None:
                 log.show({name: means[name] for name in SHOWN if name in means})
             psnr = None
             if evaluate_due:
-                psnr = evaluate(done, state["g"])
+                psnr = evaluate(done, state)
                 window.restart_clock()
             if save_due or stopping:
                 checkpoints.save(done, state, config.to_dict(), psnr=psnr)
@@ -160,31 +164,38 @@ def create_evaluation_sets(config, held_out) -> list[evaluation.EvaluationSet]:
 
 
 def make_evaluation(config, sets, workdir: pathlib.Path, log: Log):
-    """Build `evaluate(step, g) -> mean PSNR` (None without sets), which logs scores and saves samples."""
+    """Build `evaluate(step, state) -> mean PSNR of G` (None without sets), which logs scores and saves samples.
+
+    A running average of G is scored too; its sets are called NAME_ema.
+    """
     module = stages.create_generator(config).clone(dtype=jnp.float32)
     upscale = make_upscaler(module)
 
-    def evaluate(step, g):
+    def evaluate(step, state):
         if not sets:
             return None
-        variables = {"params": g.params, "batch_stats": g.batch_stats}
+        networks = {"": variables_of(state["g"])}
+        if "g_ema" in state:
+            networks["_ema"] = state["g_ema"]
         # One device computes: the batch of one picture has nothing to split.
-        variables = jax.tree.map(lambda array: array.addressable_data(0), variables)
+        networks = jax.tree.map(lambda array: array.addressable_data(0), networks)
         metrics = {}
-        for pairs in sets:
+        for suffix, pairs in itertools.product(networks, sets):
+            name = pairs.name + suffix
 
-            def keep_sample(stem, lr, sr, hr, pairs=pairs):
-                if stem in pairs.stems[:4]:
-                    path = workdir / "samples" / pairs.name / stem.replace("/", "_") / f"{step:08d}.png"
+            def keep_sample(stem, lr, sr, hr, name=name, stems=pairs.stems[:4]):
+                if stem in stems:
+                    path = workdir / "samples" / name / stem.replace("/", "_") / f"{step:08d}.png"
                     path.parent.mkdir(parents=True, exist_ok=True)
                     save_image(path, sr)
-                    log.image(step, f"{pairs.name}/{stem}", sr)
+                    log.image(step, f"{name}/{stem}", sr)
 
-            scores = evaluation.evaluate(functools.partial(upscale, variables), pairs, on_image=keep_sample)
-            metrics |= {f"{pairs.name}/{name}_y": value for name, value in scores["mean"]["matlab"].items()}
+            run = functools.partial(upscale, networks[suffix])
+            scores = evaluation.evaluate(run, pairs, on_image=keep_sample)["mean"]["matlab"]
+            metrics |= {f"{name}/{metric}_y": value for metric, value in scores.items()}
         log.write(step, metrics)
         log.say(f"step {step}: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-        return float(np.mean([value for name, value in metrics.items() if name.endswith("/psnr_y")]))
+        return float(np.mean([metrics[f"{pairs.name}/psnr_y"] for pairs in sets]))
 
     return evaluate
 

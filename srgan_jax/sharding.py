@@ -27,12 +27,14 @@ def split(mesh: Mesh) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec("batch"))
 
 
-def check_batch_size(batch_size: int, mesh: Mesh) -> None:
-    """Raise an InputError unless the batch divides evenly over the devices."""
-    if batch_size % mesh.size:
+def check_batch_size(batch_size: int, mesh: Mesh, *, accumulate: int = 1) -> None:
+    """Raise an InputError unless the batch, or each of the parts it is computed in, divides over the devices."""
+    unit = mesh.size * accumulate
+    if batch_size % unit:
+        parts = f" times accumulate={accumulate}" if accumulate > 1 else ""
         raise InputError(
-            f"batch_size must be a multiple of the number of devices, {mesh.size}, got {batch_size}; "
-            f"try {-(-batch_size // mesh.size) * mesh.size}."
+            f"batch_size must be a multiple of the number of devices, {mesh.size}{parts}, got {batch_size}; "
+            f"try {-(-batch_size // unit) * unit}."
         )
 
 

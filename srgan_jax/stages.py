@@ -1,6 +1,6 @@
 """The paper's two stages, each a pair of pure functions.
 
-  init(key) -> state                    {"g": NetworkState} or {"g": …, "d": …}
+  init(key) -> state                    {"g": NetworkState} or {"g": …, "d": …}; with ema_decay also "g_ema"
   step(state, batch, frozen) -> (state, metrics)
 
 `batch` is what data.loader makes: {"hr": uint8 crops with a margin, "turn": int32}. `frozen` holds what a step reads
@@ -20,7 +20,7 @@ from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.models import Discriminator, SRResNet
 from srgan_jax.resize import MARGIN_LR, downscale_crops
 from srgan_jax.schedules import SCHEDULES
-from srgan_jax.state import NetworkState, create_network, forward
+from srgan_jax.state import NetworkState, create_network, forward, variables_of
 from srgan_jax.weights.vgg19 import load_vgg19
 
 
@@ -45,16 +45,18 @@ def run_generator(g: NetworkState, lr):
     return jax.vjp(lambda params: forward(g, params, lr), g.params, has_aux=True)
 
 
-def update_generator(g: NetworkState, pullback, batch_stats, loss, sr):
-    """Pull the gradient of `loss(sr) -> (scalar, terms)` back through G, and let its optimizer step."""
+def generator_gradients(pullback, loss, sr):
+    """Pull the gradient of `loss(sr) -> (scalar, terms)` back through G -> (gradients, metrics)."""
     (total, terms), d_sr = jax.value_and_grad(loss, has_aux=True)(sr)
     (grads,) = pullback(d_sr)
-    metrics = {"g/loss": total, "g/grad_norm": optax.tree.norm(grads)} | {f"g/{k}": v for k, v in terms.items()}
-    return g.apply_gradients(grads=grads, batch_stats=batch_stats), metrics
+    return grads, {"g/loss": total} | {f"g/{name}": value for name, value in terms.items()}
 
 
-def update_discriminator(d: NetworkState, hr, sr):
-    """Teach D to tell HR from SR. The two are separate batches to its BatchNorm, as in the usual implementations."""
+def discriminator_gradients(d: NetworkState, hr, sr):
+    """What teaches D to tell HR from SR -> (gradients, metrics, BatchNorm statistics).
+
+    The two are separate batches to its BatchNorm, as in the usual implementations.
+    """
 
     def loss(params):
         real, batch_stats = forward(d, params, hr)
@@ -66,30 +68,75 @@ def update_discriminator(d: NetworkState, hr, sr):
         "d/loss": total,
         "d/real": jnp.mean(jax.nn.sigmoid(real)),
         "d/fake": jnp.mean(jax.nn.sigmoid(fake)),
-        "d/grad_norm": optax.tree.norm(grads),
     }
-    return d.apply_gradients(grads=grads, batch_stats=batch_stats), metrics
+    return grads, metrics, batch_stats
 
 
-def content_step(state, batch, frozen, *, scale, loss):
+def accumulated(gradients, network: NetworkState, batch, count: int):
+    """Means of `gradients(network, part) -> (gradients, metrics, BatchNorm statistics)` over `count` parts of a batch.
+
+    One part is in memory at a time. To BatchNorm each is a batch of its own, in training and for the running averages,
+    which pass from part to part. Returns the same three.
+    """
+    if count == 1:
+        return gradients(network, batch)
+    # Every count-th row makes a part, so that each device's rows are spread over all of them and stay where they are.
+    parts = jax.tree.map(lambda rows: rows.reshape(-1, count, *rows.shape[1:]).swapaxes(0, 1), batch)
+
+    def add(carry, part):
+        sums, batch_stats = carry
+        *values, batch_stats = gradients(network.replace(batch_stats=batch_stats), part)
+        return (jax.tree.map(jnp.add, sums, tuple(values)), batch_stats), None
+
+    *shapes, _ = jax.eval_shape(gradients, network, jax.tree.map(lambda rows: rows[0], parts))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tuple(shapes))
+    (sums, batch_stats), _ = jax.lax.scan(add, (zeros, network.batch_stats), parts)
+    return *jax.tree.map(lambda leaf: leaf / count, sums), batch_stats
+
+
+def update(name: str, network: NetworkState, grads, metrics, batch_stats):
+    """Let the optimizer step -> (network, metrics)."""
+    network = network.apply_gradients(grads=grads, batch_stats=batch_stats)
+    return network, metrics | {f"{name}/grad_norm": optax.tree.norm(grads)}
+
+
+def content_step(state, batch, frozen, *, scale, loss, accumulate):
     """Train G alone on the content loss: SRResNet (section 3.2)."""
-    lr, hr = degrade(batch, scale)
-    sr, pullback, g_stats = run_generator(state["g"], lr)
-    g, metrics = update_generator(state["g"], pullback, g_stats, lambda sr: loss(sr, hr, frozen["vgg"], judge=None), sr)
+
+    def gradients(g, part):
+        lr, hr = degrade(part, scale)
+        sr, pullback, batch_stats = run_generator(g, lr)
+        return *generator_gradients(pullback, lambda sr: loss(sr, hr, frozen["vgg"], judge=None), sr), batch_stats
+
+    g, metrics = update("g", state["g"], *accumulated(gradients, state["g"], batch, accumulate))
     return {"g": g}, metrics
 
 
-def adversarial_step(state, batch, frozen, *, scale, loss):
+def adversarial_step(state, batch, frozen, *, scale, loss, accumulate):
     """One update of D, then one of G against the updated D: SRGAN (section 3.2, k = 1)."""
-    lr, hr = degrade(batch, scale)
-    sr, pullback, g_stats = run_generator(state["g"], lr)
-    d, d_metrics = update_discriminator(state["d"], hr, sr)
+
+    def run(g, part):
+        lr, hr = degrade(part, scale)
+        return hr, *run_generator(g, lr)
+
+    # G runs once where the batch is in one part; else twice, since memory holds what the pullback needs of one part.
+    once = run(state["g"], batch) if accumulate == 1 else None
+
+    def d_gradients(d, part):
+        hr, sr, *_ = once or run(state["g"], part)
+        return discriminator_gradients(d, hr, sr)
+
+    d, d_metrics = update("d", state["d"], *accumulated(d_gradients, state["d"], batch, accumulate))
 
     def judge(sr):
         logits, _ = forward(d, d.params, sr)  # D's statistics move only while D learns.
         return logits
 
-    g, g_metrics = update_generator(state["g"], pullback, g_stats, lambda sr: loss(sr, hr, frozen["vgg"], judge), sr)
+    def g_gradients(g, part):
+        hr, sr, pullback, batch_stats = once or run(g, part)
+        return *generator_gradients(pullback, lambda sr: loss(sr, hr, frozen["vgg"], judge), sr), batch_stats
+
+    g, g_metrics = update("g", state["g"], *accumulated(g_gradients, state["g"], batch, accumulate))
     return {"g": g, "d": d}, g_metrics | d_metrics
 
 
@@ -111,6 +158,25 @@ class Stage:
     step: Callable
     frozen: dict
     learning_rate: Callable
+
+
+def with_average(init, step, decay: float):
+    """A stage's (init, step) with "g_ema" in the state: an exponential moving average of what makes up G.
+
+    After each update it is decay * average + (1 - decay) * G, of the parameters and BatchNorm statistics alike; at
+    first it is G itself.
+    """
+
+    def init_with(key):
+        state = init(key)
+        return state | {"g_ema": variables_of(state["g"])}
+
+    def step_with(state, batch, frozen):
+        networks, metrics = step(state, batch, frozen)
+        average = optax.incremental_update(variables_of(networks["g"]), state["g_ema"], step_size=1 - decay)
+        return networks | {"g_ema": average}, metrics
+
+    return init_with, step_with
 
 
 def create_stage(config) -> Stage:
@@ -139,7 +205,9 @@ def create_stage(config) -> Stage:
             networks["d"] = create_network(discriminator, jax.random.fold_in(key, 1), hr, tx)
         return networks
 
-    step = functools.partial(STEPS[config.stage], scale=config.scale, loss=loss)
+    step = functools.partial(STEPS[config.stage], scale=config.scale, loss=loss, accumulate=config.accumulate)
+    if config.ema_decay:
+        init, step = with_average(init, step, config.ema_decay)
     return Stage(init, step, {"vgg": vgg}, learning_rate)
 
 
@@ -159,6 +227,7 @@ def check_fields(config) -> None:
     for name, value, least in (
         ("num_steps", config.num_steps, 1),
         ("batch_size", config.batch_size, 1),
+        ("accumulate", config.accumulate, 1),
         ("log_every", config.log_every, 1),
         ("channels", config.channels, 1),
         ("generator.features", config.generator.features, 1),
@@ -168,6 +237,13 @@ def check_fields(config) -> None:
     ):
         if value < least:
             raise InputError(f"config.{name} must be at least {least}, got {value}.")
+    if config.batch_size % config.accumulate:
+        raise InputError(
+            f"config.batch_size must be a multiple of accumulate={config.accumulate}, got {config.batch_size}; "
+            f"try {-(-config.batch_size // config.accumulate) * config.accumulate}."
+        )
+    if not 0 <= config.ema_decay < 1:
+        raise InputError(f"config.ema_decay must be at least 0 and less than 1, got {config.ema_decay}.")
     if config.optimizer.schedule == "cosine" and not 0 <= config.optimizer.warmup_steps < config.num_steps:
         raise InputError(
             f"config.optimizer.warmup_steps must be less than num_steps={config.num_steps}, "

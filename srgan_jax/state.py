@@ -35,3 +35,8 @@ def forward(network: NetworkState, params, x, *, batch_stats=None):
     variables = {"params": params, "batch_stats": network.batch_stats if batch_stats is None else batch_stats}
     output, updates = network.apply_fn(variables, x, train=True, mutable=["batch_stats"])
     return output, updates["batch_stats"]
+
+
+def variables_of(network: NetworkState) -> dict:
+    """What the module is applied to: {"params": …, "batch_stats": …}."""
+    return {"params": network.params, "batch_stats": network.batch_stats}

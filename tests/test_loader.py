@@ -1,23 +1,34 @@
 """The loader: batches are pure functions of (seed, step), crops are exact, unusable pictures are replaced."""
 
+import hashlib
 import logging
+import pathlib
+import subprocess
+import sys
 import threading
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from srgan_jax.data import crops
 from srgan_jax.data.loader import CropLoader, prefetch
 from srgan_jax.data.sources import FolderSource
 from srgan_jax.images import ImageError
 
 SCALE, CROP = 4, 16
 MARGIN = 2 * SCALE
+DIGESTS = {
+    "image": "b304a07184ca1f31fc2d4edb24488e50b4aaa9cac2698cb4237d9a211a5086f8",
+    "area": "41e06eda9b7dfb9af87c438deb9f5c5f6f2beb1feac79aff21d0908bc9fd2623",
+}
 SAMPLINGS = pytest.mark.parametrize("sampling", ["image", "area"])
 
 
 class FakeSource:
     """Pictures whose first channel is their index; those in `broken` cannot be read."""
+
+    raw = False
 
     def __init__(self, count, *, broken=(), small=()):
         rng = np.random.default_rng(0)
@@ -72,6 +83,51 @@ def test_a_batch_is_a_pure_function_of_seed_and_step(sampling, count):
             assert_same(first[step], {key: np.concatenate([part[key] for part in parts]) for key in parts[0]})
     other = make(source, sampling=sampling, seed=2)
     assert any((first[step]["hr"] != other.batch(step)["hr"]).any() for step in range(7))
+
+
+def digest(batches):
+    return hashlib.sha256(b"".join(batch["hr"].tobytes() + batch["turn"].tobytes() for batch in batches)).hexdigest()
+
+
+@SAMPLINGS
+def test_bytes_are_those_of_earlier_versions(sampling):
+    """So that a run goes on as it would have, after an update too; across two ends of an epoch."""
+    loader = make(FakeSource(21, broken=[1], small=[2]), sampling=sampling)
+    assert digest(map(loader.batch, range(7))) == DIGESTS[sampling]
+
+
+PROCESS = """
+import hashlib, sys
+from srgan_jax.data import loader, sources
+path, start, stop, shard, shards, workers = sys.argv[1], *map(int, sys.argv[2:])
+crops = loader.CropLoader(sources.TfdsSource("crops", split="train", data_dir=path), batch_size=8, crop_size=16,
+                          scale=4, seed=1)
+for step, batch, _ in loader.prefetch(crops, start, stop, shard=(shard, shards), workers=workers):
+    for row, turn in zip(batch["hr"], batch["turn"], strict=True):
+        print(hashlib.sha256(row.tobytes() + turn.tobytes()).hexdigest())
+"""
+
+
+def test_processes_workers_and_restarts_read_the_same_packed_crops(tmp_path):
+    """Two processes that begin in the middle of an epoch read, together, what one reads from the start."""
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for number in range(5):
+        pixels = np.random.default_rng(number).integers(0, 256, (40, 44, 3), np.uint8)
+        Image.fromarray(pixels).save(photos / f"{number}.png")
+    crops.main(
+        f"--source folder:{photos} --per-image 5 --size 32 --shard-size 10 --workers 1 --out {tmp_path}/crops".split()
+    )
+
+    def rows(*arguments):
+        command = [sys.executable, "-c", PROCESS, str(tmp_path), *map(str, arguments)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=pathlib.Path(__file__).parents[1])
+
+    processes = [rows(0, 9, 0, 1, 1), rows(2, 9, 0, 2, 3), rows(2, 9, 1, 2, 2)]  # epochs are of three steps
+    whole, first, second = (process.communicate()[0].split() for process in processes)
+    assert [process.returncode for process in processes] == [0, 0, 0] and len(whole) == 72
+    joined = [row for step in range(7) for part in (first, second) for row in part[4 * step : 4 * step + 4]]
+    assert joined == whole[16:]
 
 
 def test_a_shard_reads_only_its_own_pictures():

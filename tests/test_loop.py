@@ -162,10 +162,38 @@ def test_init_from_copies_parameters_and_statistics(run, origin, tmp_path, monke
         write_release(path, trained.architecture, trained.variables)
     fake_step(monkeypatch)
     config = make_config(stage="content", losses__adversarial=0.0, num_steps=1, eval_every=0, init_from=str(path))
+    config.ema_decay = 0.9
     loop.train(config, tmp_path / "next")
-    started = generators.load(tmp_path / "next")
-    jax.tree.map(np.testing.assert_array_equal, started.variables, trained.variables)
-    assert started.sha256() == trained.sha256()
+    for started in (generators.load(tmp_path / "next"), generators.load(f"{tmp_path / 'next'}:ema")):
+        jax.tree.map(np.testing.assert_array_equal, started.variables, trained.variables)
+        assert started.sha256() == trained.sha256()
+
+
+def test_a_running_average_is_evaluated_saved_and_chosen(run, tmp_path):
+    changes = {"stage": "content", "losses__adversarial": 0.0, "data__crop_size": 16, "ema_decay": 0.5}
+    config = make_config(**changes, num_steps=2)
+    loop.train(config, tmp_path / "run")
+    (evaluated,) = (line for line in lines(tmp_path / "run") if "g/loss" not in line)
+    names = {f"{name}/{metric}_y" for name in ("held_out", "held_out_ema") for metric in ("psnr", "ssim")}
+    assert set(evaluated) == {"step", *names}
+    assert evaluated["held_out/psnr_y"] != evaluated["held_out_ema/psnr_y"]
+    assert {path.name for path in (tmp_path / "run" / "samples").iterdir()} == {"held_out", "held_out_ema"}
+
+    step, state = read_state(tmp_path / "run", config)
+    average, plain = (generators.load(f"{tmp_path / 'run'}{end}") for end in (":ema", ""))
+    jax.tree.map(np.testing.assert_array_equal, average.variables, state["g_ema"])
+    jax.tree.map(np.testing.assert_array_equal, plain.variables["params"], state["g"].params)
+    assert average.sha256() != plain.sha256() and average.name == f"{plain.name}:ema" and step == 2
+
+    loop.train(make_config(**changes, num_steps=4), tmp_path / "run")
+    assert read_state(tmp_path / "run", config)[0] == 4
+
+    for path, message in (
+        (f"{run}:ema", "4 holds no running average of the generator: it was trained with ema_decay=0"),
+        ("model.safetensors:ema", "model.safetensors:ema: expected a run or checkpoint directory before :ema"),
+    ):
+        with pytest.raises(InputError, match=message):
+            generators.load(path)
 
 
 @pytest.mark.parametrize(

@@ -22,9 +22,10 @@ from flax.traverse_util import flatten_dict
 from srgan_jax import sharding, stages
 from tiny import make_tiny_batch, make_tiny_config
 
-config = make_tiny_config(stage="adversarial", losses__adversarial=1e-2, data__crop_size=32)
+accumulate = int(sys.argv[2])
+config = make_tiny_config(stage="adversarial", losses__adversarial=1e-2, data__crop_size=32, accumulate=accumulate)
 stage = stages.create_stage(config)
-batches = [make_tiny_batch(config, rows=8, seed=seed) for seed in range(3)]
+batches = [make_tiny_batch(config, rows=8 * accumulate, seed=seed) for seed in range(3)]
 found = {}
 for count in (1, 8):
     mesh = sharding.create_mesh(jax.devices()[:count])
@@ -34,7 +35,7 @@ for count in (1, 8):
     step = sharding.compile_step(stage.step, mesh)
     for i, batch in enumerate(batches):
         placed = sharding.place_batch(batch, mesh)
-        assert placed["hr"].addressable_shards[0].data.shape[0] == 8 // count
+        assert placed["hr"].addressable_shards[0].data.shape[0] == 8 * accumulate // count
         state, metrics = step(state, placed, frozen)
         found[f"{count}/{i}/metrics"] = metrics
         if i in (0, 2):
@@ -48,8 +49,8 @@ np.savez(sys.argv[1], **flatten_dict(jax.device_get(found), sep="/"))
 """
 
 
-@pytest.fixture(scope="module")
-def found(tmp_path_factory):
+@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow)], ids="accumulate={}".format)
+def found(request, tmp_path_factory):
     root = pathlib.Path(__file__).parents[1]
     out = tmp_path_factory.mktemp("sharding") / "found.npz"
     environment = os.environ | {
@@ -57,7 +58,7 @@ def found(tmp_path_factory):
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")]),
     }
-    subprocess.run([sys.executable, "-c", PROGRAM, str(out)], env=environment, check=True, cwd=root)
+    subprocess.run([sys.executable, "-c", PROGRAM, str(out), str(request.param)], env=environment, check=True, cwd=root)
     with np.load(out) as arrays:
         return dict(arrays)
 
@@ -91,3 +92,6 @@ def test_a_batch_that_does_not_divide_is_refused():
     sharding.check_batch_size(16, mesh)
     with pytest.raises(InputError, match="multiple of the number of devices, 8, got 12; try 16"):
         sharding.check_batch_size(12, mesh)
+    sharding.check_batch_size(32, mesh, accumulate=4)
+    with pytest.raises(InputError, match="number of devices, 8 times accumulate=4, got 48; try 64"):
+        sharding.check_batch_size(48, mesh, accumulate=4)

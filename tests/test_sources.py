@@ -173,6 +173,25 @@ def test_tfds_reads_encoded_pictures_and_pixels(tfds_dir):
         sources.TfdsSource("photos", split="train", data_dir=tfds_dir, feature="lr")[0]
 
 
+@pytest.mark.parametrize("encoding", ["bytes", "zlib", "none"])
+@pytest.mark.parametrize("label", [False, True])
+def test_tfds_pixels_are_read_whatever_stands_beside_them(tmp_path, encoding, label):
+    """Without parsing where a record is a header and raw pixels, with it elsewhere."""
+    import tensorflow_datasets as tfds
+
+    features = {"image": tfds.features.Tensor(shape=(8, 8, 3), dtype=np.uint8, encoding=encoding)}
+    flat = np.full((8, 8, 3), 200, np.uint8)  # as small as the header when compressed
+    examples = [{"image": pixels} for pixels in (picture(8, 8), flat, np.zeros_like(flat))]
+    if label:
+        features["label"] = tfds.features.ClassLabel(num_classes=3)
+        examples = [example | {"label": number} for number, example in enumerate(examples)]
+    write_tfds(tmp_path, "crops", features, examples)
+    source = sources.TfdsSource("crops", split="train", data_dir=tmp_path)
+    assert source.raw == (encoding == "bytes" and not label)
+    for index, example in enumerate(examples):
+        np.testing.assert_array_equal(source[index], example["image"])
+
+
 def test_tfds_errors_are_one_sentence(tfds_dir):
     good = {"name": "photos", "split": "train", "data_dir": tfds_dir, "feature": "hr"}
     for change, message in (

@@ -10,8 +10,9 @@ import pytest
 from flax.traverse_util import flatten_dict
 from tiny import make_tiny_batch, make_tiny_config, quick_jit
 
-from srgan_jax import images, losses, stages
+from srgan_jax import images, losses, models, stages
 from srgan_jax.errors import InputError
+from srgan_jax.layers import batch_norm
 from srgan_jax.models import Discriminator
 from srgan_jax.resize import MARGIN_LR, imresize
 from srgan_jax.schedules import SCHEDULES
@@ -209,9 +210,72 @@ def test_a_step_equals_pytorchs(run):
             assert np.mean(error < 0.05) > 0.98 and error.max() < 2.01, key
 
 
+def step_of(changes, batch):
+    """(state before, after, metrics) of one step."""
+    stage = stages.create_stage(make_tiny_config(**changes))
+    before = quick_jit(stage.init)(jax.random.key(0))
+    return before, *quick_jit(stage.step)(before, batch, stage.frozen)
+
+
+ROWS = 4  # of the batch that is computed in parts
+STAGES = pytest.mark.parametrize("changes", [CONTENT, ADVERSARIAL], ids=["content", "adversarial"])
+
+
+@STAGES
+def test_accumulated_gradients_are_those_of_the_whole_batch(changes, monkeypatch):
+    """Where BatchNorm is held to its running averages: else every part is normalised by itself."""
+    for module in (models.srresnet, models.discriminator):
+        monkeypatch.setattr(
+            module, "batch_norm", lambda *, use_running_average, **rest: batch_norm(use_running_average=True, **rest)
+        )
+    batch = make_tiny_batch(make_tiny_config(**changes), rows=ROWS)
+    _, whole, whole_metrics = step_of(changes, batch)
+    _, parts, metrics = step_of(changes | {"batch_size": ROWS, "accumulate": 2}, batch)
+    assert set(metrics) == set(whole_metrics)
+    for name, value in whole_metrics.items():
+        # G's metrics follow D's update, where Adam makes steps of 1e-4 of gradients that are all rounding.
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-3 if name == "g/adversarial" else 1e-5, err_msg=name)
+    for name in whole:
+        assert_trees_close(moments(parts[name]), moments(whole[name]), 1e-5)
+
+
+@STAGES
+def test_parts_that_are_alike_count_as_one(changes):
+    """Then BatchNorm changes nothing either, but for the running averages, which each part moves."""
+    part = make_tiny_batch(make_tiny_config(**changes), rows=ROWS)
+    alike = {key: np.repeat(rows, 3, axis=0) for key, rows in part.items()}  # every third row makes a part
+    before, once, metrics_once = step_of(changes, part)
+    _, thrice, metrics = step_of(changes | {"batch_size": 3 * ROWS, "accumulate": 3}, alike)
+    for name, value in metrics_once.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-4, err_msg=name)
+    for name in once:
+        assert_trees_close(moments(thrice[name]), moments(once[name]), 1e-4)
+    old, one, three = (flat(state["g"].batch_stats) for state in (before, once, thrice))
+    for key, start in old.items():
+        of_part = (one[key] - 0.9 * start) / 0.1
+        np.testing.assert_allclose(three[key], 0.9**3 * start + (1 - 0.9**3) * of_part, rtol=1e-4, atol=1e-5)
+
+
+def test_the_running_average_of_g():
+    """decay * average + (1 - decay) * G, from G itself."""
+    decay, batch = 0.75, make_tiny_batch(make_tiny_config(), rows=2)
+    stage = stages.create_stage(make_tiny_config(ema_decay=decay, optimizer__learning_rate=1e-2))
+    state, step, expected = quick_jit(stage.init)(jax.random.key(0)), quick_jit(stage.step), None
+    for _ in range(3):
+        g = jax.device_get({"params": state["g"].params, "batch_stats": state["g"].batch_stats})
+        expected = g if expected is None else jax.tree.map(lambda a, g: decay * a + (1 - decay) * g, expected, g)
+        for key, value in flat(expected).items():
+            np.testing.assert_allclose(flat(state["g_ema"])[key], value, rtol=1e-5, atol=1e-7, err_msg=key)
+        state, _ = step(state, batch, stage.frozen)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        ({"accumulate": 0}, "config.accumulate must be at least 1, got 0"),
+        ({"accumulate": 3, "batch_size": 16}, "batch_size must be a multiple of accumulate=3, got 16; try 18"),
+        ({"ema_decay": 1.0}, "ema_decay must be at least 0 and less than 1, got 1.0"),
+        ({"ema_decay": -0.1}, "ema_decay must be at least 0"),
         ({"stage": "adverserial"}, "config.stage: no 'adverserial'; did you mean 'adversarial'"),
         ({"optimizer__schedule": "cosin"}, "did you mean 'cosine'"),
         ({"generator__global_skip": "bicubik"}, "did you mean 'bicubic'"),

@@ -24,7 +24,13 @@ _NOT_DECODED = {"BUFR", "EMF", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 
 class Source(Protocol):
-    """A sequence of pictures. May be read from several threads at once."""
+    """A sequence of pictures. May be read from several threads at once.
+
+    Attributes:
+      raw: pictures are stored as pixels, so that nothing is gained by keeping them in memory.
+    """
+
+    raw: bool
 
     def __len__(self) -> int: ...
 
@@ -32,7 +38,7 @@ class Source(Protocol):
         """What messages call the picture; the same on every machine, different for every picture."""
 
     def __getitem__(self, index: int) -> np.ndarray:
-        """uint8 [H, W, channels]; raises ImageError, which names the picture, where it cannot be read."""
+        """uint8 [H, W, channels], perhaps read-only; raises ImageError, which names it, where it cannot be read."""
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) from the header, without decoding; raises ImageError."""
@@ -44,6 +50,8 @@ class SourceError(InputError):
 
 class FileSource:
     """The pictures `names`, paths relative to `directory`."""
+
+    raw = False
 
     def __init__(self, directory, names: Iterable[str], *, channels: int = 3):
         self.directory, self.names, self.channels = pathlib.Path(directory), tuple(names), channels
@@ -142,12 +150,14 @@ class TfdsSource:
         encoded, shape = isinstance(features[feature], tfds.features.Image), features[feature].shape
         if not encoded and shape[-1] != channels:
             raise SourceError(f"{name} holds pictures of {shape[-1]} channels under {feature!r}, not of {channels}.")
-        self._static_size = None if encoded or None in shape else shape[:2]
+        self._shape = None if encoded or None in shape else shape
         self._decoders = {feature: tfds.decode.SkipDecoding()} if encoded else None
         self._features = tfds.features.FeaturesDict({feature: features[feature]})
+        alone = self._shape and len(builder.info.features) == 1
+        self._header = _raw_header(self._features, feature) if alone else None
+        self.raw = self._header is not None
         try:
-            raw = tfds.decode.DeserializeMethod.RAW_BYTES
-            self._records = builder.as_data_source(split=split, deserialize_method=raw)
+            self._records = builder.as_data_source(split=split).data_source  # the records' bytes
         except NotImplementedError:
             raise SourceError(f"{name} is stored in a format without random access; {prepare}") from None
         except ValueError as error:  # no such split
@@ -164,21 +174,24 @@ class TfdsSource:
         return decode_image(value, channels=self.channels, name=self.name(index)) if self._decoders else value
 
     def size(self, index):
-        if self._static_size:
-            return self._static_size
+        if self._shape:
+            return self._shape[:2]
         value = self._read(index)
         return _header_size(io.BytesIO(value), name=self.name(index)) if self._decoders else value.shape[:2]
 
     def _read(self, index):
         """The encoded bytes, or uint8 [H, W, C] of a tensor feature."""
-        return self._features.deserialize_example_np(self._records[index], decoders=self._decoders)[self.feature]
+        record = self._records[index]
+        if self.raw and record.startswith(self._header):  # parsing would copy the pixels twice
+            return np.frombuffer(record, np.uint8, offset=len(self._header)).reshape(self._shape)
+        return self._features.deserialize_example_np(record, decoders=self._decoders)[self.feature]
 
 
 class Subset:
     """Some pictures of a source, as a source."""
 
     def __init__(self, source: Source, indices: Iterable[int]):
-        self.source, self.indices = source, np.asarray(indices, np.int64)
+        self.source, self.indices, self.raw = source, np.asarray(indices, np.int64), source.raw
 
     def __len__(self):
         return len(self.indices)
@@ -244,6 +257,17 @@ def _is_image(feature) -> bool:
 
     tensor = isinstance(feature, features.Tensor) and feature.np_dtype == np.uint8 and len(feature.shape) == 3
     return tensor or isinstance(feature, features.Image)
+
+
+def _raw_header(features, feature: str) -> bytes | None:
+    """What stands before the pixels in every record, where a record is just that and the raw pixels; else None.
+
+    The header holds their number, so that what begins with it ends with them.
+    """
+    shape = features[feature].shape
+    pixels = np.arange(math.prod(shape)).astype(np.uint8).reshape(shape)
+    record, end = features.serialize_example({feature: pixels}), pixels.tobytes()
+    return record.removesuffix(end) if record.endswith(end) else None
 
 
 def _one_line(error: Exception) -> str:
