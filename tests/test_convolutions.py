@@ -1,0 +1,60 @@
+"""The CPU's convolutions: their values and gradients are XLA's."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import lax
+from tiny import quick_jit
+
+from srgan_jax import convolutions
+
+SAME = "SAME"
+ONES = ((1, 1), (1, 1))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel_size", "outputs", "strides", "padding", "form"),
+    [
+        ((2, 6, 5, 32), 3, 40, (1, 1), SAME, "by_taps"),
+        ((2, 6, 5, 32), 3, 40, (1, 1), ONES, "by_taps"),
+        ((2, 8, 6, 32), 3, 40, (2, 2), ONES, "by_taps"),
+        ((1, 7, 5, 32), 3, 33, (2, 1), ((0, 1), (1, 2)), "by_taps"),
+        ((2, 8, 6, 16), 9, 3, (1, 1), SAME, "by_phases"),
+        ((1, 2, 4, 16), 9, 1, (1, 1), SAME, "by_phases"),
+        ((1, 7, 6, 16), 9, 3, (1, 1), SAME, None),  # an odd side
+        ((1, 6, 6, 32), 3, 40, (2, 2), SAME, None),
+        ((1, 6, 6, 64), 3, 64, (1, 1), SAME, None),
+        ((1, 6, 6, 3), 9, 64, (1, 1), SAME, None),
+    ],
+)
+def test_values_and_gradients_are_xlas(shape, kernel_size, outputs, strides, padding, form, monkeypatch):
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.normal(size=shape), jnp.float32)
+    kernel = rng.normal(size=(kernel_size, kernel_size, shape[-1], outputs)) / kernel_size / np.sqrt(shape[-1])
+    kernel = jnp.asarray(kernel, jnp.float32)
+    used = []
+    for name in ("by_taps", "by_phases"):
+        function = getattr(convolutions, name)
+        monkeypatch.setattr(convolutions, name, lambda *a, f=function, n=name: used.append(n) or f(*a))
+
+    def value_and_gradients(convolve):
+        def scalar(images, kernel):
+            out = convolve(images, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+            return jnp.sum(jnp.sin(out)), out
+
+        gradients, out = quick_jit(jax.grad(scalar, (0, 1), has_aux=True))(images, kernel)
+        return out, *gradients
+
+    ours, theirs = (value_and_gradients(f) for f in (convolutions.conv_general_dilated, lax.conv_general_dilated))
+    for mine, its in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, its, atol=1e-5 * np.abs(its).max())
+    assert set(used) == ({form} if form else set())
+
+
+def test_accelerators_have_xlas(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    monkeypatch.setattr(convolutions, "by_phases", None)
+    images, kernel = np.ones((1, 4, 4, 16), np.float32), np.ones((9, 9, 16, 3), np.float32)
+    out = convolutions.conv_general_dilated(images, kernel, (1, 1), SAME, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    assert out.shape == (1, 4, 4, 3)
