@@ -3,6 +3,7 @@
 import functools
 
 import flax.linen as nn
+import jax
 import jax.numpy as jnp
 
 from srgan_jax.convolutions import conv_general_dilated
@@ -43,3 +44,20 @@ def pixel_shuffle(x, factor: int):
     n, h, w, c = x.shape
     x = x.reshape(n, h, w, factor, factor, c // factor**2)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * factor, w * factor, c // factor**2)
+
+
+def add(x, y):
+    """x + y; the centre of x, if convolutions without padding have made y smaller (upscaling.py has them)."""
+    top, left = ((a - b) // 2 for a, b in zip(x.shape[1:3], y.shape[1:3], strict=True))
+    return x[:, top : top + y.shape[1], left : left + y.shape[2]] + y
+
+
+class Enlarge(nn.Module):
+    """[N, H, W, C] -> [N, scale · H, scale · W, C] by `method` of jax.image.resize; what is outside weighs nothing."""
+
+    method: str
+    scale: int
+
+    def __call__(self, x):
+        n, h, w, c = x.shape
+        return jax.image.resize(x, (n, h * self.scale, w * self.scale, c), self.method)

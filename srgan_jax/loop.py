@@ -23,7 +23,7 @@ from srgan_jax.files import replace_text
 from srgan_jax.images import save_image
 from srgan_jax.logs import Log, NoLog
 from srgan_jax.state import variables_of
-from srgan_jax.upscaling import make_upscaler
+from srgan_jax.upscaling import Upscaler
 
 # What stands behind the progress bar.
 SHOWN = ("g/loss", "d/real", "d/fake", "images_per_second")
@@ -169,7 +169,6 @@ def make_evaluation(config, sets, workdir: pathlib.Path, log: Log):
     A running average of G is scored too; its sets are called NAME_ema.
     """
     module = stages.create_generator(config).clone(dtype=jnp.float32)
-    upscale = make_upscaler(module)
 
     def evaluate(step, state):
         if not sets:
@@ -179,6 +178,7 @@ def make_evaluation(config, sets, workdir: pathlib.Path, log: Log):
             networks["_ema"] = state["g_ema"]
         # One device computes: the batch of one picture has nothing to split.
         networks = jax.tree.map(lambda array: array.addressable_data(0), networks)
+        upscalers = {suffix: Upscaler(module, variables) for suffix, variables in networks.items()}
         metrics = {}
         for suffix, pairs in itertools.product(networks, sets):
             name = pairs.name + suffix
@@ -190,8 +190,7 @@ def make_evaluation(config, sets, workdir: pathlib.Path, log: Log):
                     save_image(path, sr)
                     log.image(step, f"{name}/{stem}", sr)
 
-            run = functools.partial(upscale, networks[suffix])
-            scores = evaluation.evaluate(run, pairs, on_image=keep_sample)["mean"]["matlab"]
+            scores = evaluation.evaluate(upscalers[suffix], pairs, on_image=keep_sample)["mean"]["matlab"]
             metrics |= {f"{name}/{metric}_y": value for metric, value in scores.items()}
         log.write(step, metrics)
         log.say(f"step {step}: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))

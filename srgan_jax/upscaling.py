@@ -1,59 +1,342 @@
-"""A picture of any size -> one `scale` times as large, tile by tile."""
+"""A picture of any size -> one `scale` times as large, tile by tile, in memory that does not depend on its size.
 
+A tile is computed from a window that is larger by the network's receptive radius. Within a window convolutions are
+"valid" (nothing is padded, and each leaves a slightly smaller window), and what lies outside of the picture is set to
+zero before each of them: just what padding does at the borders of a picture that is computed whole. So both give the
+same pixels, windows have one shape whatever the size of the picture, and the network is compiled once.
+"""
+
+import collections
+import contextlib
+import dataclasses
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterable, Iterator
+
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import lax
 
-from srgan_jax.images import lr_to_unit, signed_to_uint8
-from srgan_jax.models import SRResNet
+from srgan_jax import sharding
+from srgan_jax.errors import InputError
+from srgan_jax.layers import Enlarge, add
+from srgan_jax.models import SRResNet, fold_batch_norm
+
+TILE = 256  # LR pixels; for the paper's network about 1 GB of memory at ×4
+SMALLEST_TILE = 16  # LR pixels; where not even this fits into the memory, there is no use in trying on
+GRID = 64  # LR pixels; for pictures of all sizes, a good balance between compiling and computing
 
 
-def make_upscaler(module: SRResNet, *, tile: int = 128):
-    """Build `upscale(variables, lr) -> sr` for a network, at the highest precision.
+@dataclasses.dataclass
+class Picture:
+    """A picture, and the room for its enlargement.
 
-    Tiles overlap by the network's receptive field and their windows stay inside the picture, so that the result is
-    that of the whole picture at once. Pictures larger than a window share one compiled program.
+    Attributes:
+      lr: uint8 or uint16 [H, W, C], using the whole range of levels.
+      sr: [scale · H, scale · W, channels] of the same dtype.
+      todo: LR pixels, of all channels that are computed by themselves, that sr still lacks.
+    """
+
+    lr: np.ndarray
+    sr: np.ndarray
+    todo: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Tile:
+    """LR pixels from `start` on, `size` of them, perhaps beyond the end of the picture; each is (rows, columns).
+
+    Attributes:
+      margin: by how much the window is larger on each side; 0 where the tile spans the picture.
+      channels: of lr and of sr.
+    """
+
+    picture: Picture
+    start: tuple[int, int]
+    size: tuple[int, int]
+    margin: tuple[int, int]
+    channels: tuple[slice, slice]
+
+    def window(self) -> np.ndarray:
+        """The window's levels [h, w, C]; zero outside of the picture."""
+        lr = self.picture.lr[..., self.channels[0]]
+        window = np.zeros([n + 2 * m for n, m in zip(self.size, self.margin, strict=True)] + [lr.shape[2]], lr.dtype)
+        into, out_of = [], []
+        for first, n, length in zip(self.origin(), window.shape, lr.shape, strict=False):
+            out_of.append(slice(max(first, 0), min(first + n, length)))
+            into.append(slice(out_of[-1].start - first, out_of[-1].stop - first))
+        window[tuple(into)] = lr[tuple(out_of)]
+        return window
+
+    def origin(self) -> list[int]:
+        """The window's first row and column."""
+        return [start - margin for start, margin in zip(self.start, self.margin, strict=True)]
+
+    def paste(self, levels: np.ndarray) -> int:
+        """Put the tile's enlargement into the picture; returns the number of LR pixels."""
+        lr, sr = self.picture.lr, self.picture.sr
+        scale = len(sr) // len(lr)
+        stop = [min(a + n, length) for a, n, length in zip(self.start, self.size, lr.shape, strict=False)]
+        rows, columns = (slice(scale * a, scale * b) for a, b in zip(self.start, stop, strict=True))
+        target = sr[rows, columns, self.channels[1]]
+        target[:] = levels[: target.shape[0], : target.shape[1]]
+        pixels = math.prod(b - a for a, b in zip(self.start, stop, strict=True))
+        self.picture.todo -= pixels
+        return pixels
+
+    def quarters(self, margin: int) -> Iterator["Tile"]:
+        """The tile as four, or fewer at the picture's end."""
+        half = tuple(max(SMALLEST_TILE, -(-n // 2)) for n in self.size)
+        for offset in itertools.product(*(range(0, n, h) for n, h in zip(self.size, half, strict=True))):
+            start = tuple(a + b for a, b in zip(self.start, offset, strict=True))
+            if all(a < length for a, length in zip(start, self.picture.lr.shape, strict=False)):
+                yield dataclasses.replace(self, start=start, size=half, margin=(margin, margin))
+
+
+class Upscaler:
+    """A network that is ready to enlarge pictures, in float32 at the highest precision.
 
     Args:
-      tile: LR pixels that a tile adds to the result in each direction; 0 takes the whole picture at once.
+      module, variables: as generators.load gives them. BatchNorm is folded into the convolutions.
+      tile: LR pixels computed at once in each direction, halved when the device's memory runs out; 0: all of a picture.
+      grid: the sides of a tile are a multiple of it, unless `tile` is 0. Pictures that fit into one or few tiles take
+        smaller ones, so that little is computed in vain; a coarser grid means fewer shapes to compile.
+      ensemble: average over the eight flips and turns, before rounding (Timofte et al., "Seven ways to improve
+        example-based single image super resolution", CVPR 2016).
+      devices: they share the tiles; by default the first alone.
+      progress: called with the number of LR pixels of each tile that is done.
+    """
+
+    def __init__(
+        self,
+        module: SRResNet,
+        variables,
+        *,
+        tile: int = TILE,
+        grid: int = 1,
+        ensemble: bool = False,
+        devices: list[jax.Device] | None = None,
+        progress: Callable[[int], object] = lambda pixels: None,
+    ):
+        if variables.get("batch_stats"):
+            module, variables = fold_batch_norm(module, variables)
+        self.module, self.tile, self.grid, self.ensemble, self.progress = module, tile, grid, ensemble, progress
+        self._mesh = sharding.create_mesh(jax.local_devices()[:1] if devices is None else devices)
+        self._params = jax.device_put(variables["params"], sharding.replicated(self._mesh))
+
+    def __call__(self, lr: np.ndarray) -> np.ndarray:
+        """uint8 or uint16 [H, W, C] -> [scale · H, scale · W, channels] of the same dtype.
+
+        Where C is 1 and the network wants 3, grey is repeated. Where the network wants 1, each channel is enlarged by
+        itself.
+        """
+        return next(self.stream([self.prepare(lr)])).sr
+
+    def prepare(self, lr: np.ndarray) -> Picture:
+        """A picture for `stream`; takes the memory for its result. Raises InputError for a wrong number of channels."""
+        channels, scale = self.module.channels, self.module.scale
+        if lr.shape[2] not in (1, channels) and channels != 1:
+            raise InputError(f"the network enlarges pictures of {channels} channels, this one has {lr.shape[2]}.")
+        height, width, groups = lr.shape[0], lr.shape[1], lr.shape[2] if channels == 1 else 1
+        return Picture(
+            lr, np.empty((scale * height, scale * width, groups * channels), lr.dtype), height * width * groups
+        )
+
+    def stream(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
+        """Enlarge pictures from `prepare` as they come, and yield each when its `sr` is complete, in order.
+
+        Raises:
+          InputError: the device's memory does not hold even the smallest tile.
+        """
+        waiting, running = collections.deque(), None
+
+        def tiles():
+            for picture in pictures:
+                waiting.append(picture)
+                yield from self._cut(picture)
+
+        for batch in itertools.chain(_batches(tiles(), self._mesh.size), [[]]):
+            started = batch and (batch, self._start(batch))  # the devices compute while the host pastes the last batch
+            if running:
+                self._finish(*running)
+            running = started
+            while waiting and not waiting[0].todo:
+                yield waiting.popleft()
+
+    def _cut(self, picture: Picture) -> Iterator[Tile]:
+        size, margin = [], []
+        for length in picture.lr.shape[:2]:
+            count = math.ceil(length / (self.tile or length))
+            grid = self.grid if self.tile else 1
+            size.append(math.ceil(length / count / grid) * grid)
+            margin.append(self.module.receptive_radius if size[-1] < length else 0)
+        starts = [range(0, length, n) for length, n in zip(picture.lr.shape, size, strict=False)]
+        groups = range(0, picture.sr.shape[2], self.module.channels)
+        for group, *start in itertools.product(groups, *starts):
+            channels = slice(group, group + min(self.module.channels, picture.lr.shape[2]))
+            yield Tile(
+                picture,
+                tuple(start),
+                tuple(size),
+                tuple(margin),
+                (channels, slice(group, group + self.module.channels)),
+            )
+
+    def _start(self, batch: list[Tile]) -> jax.Array | None:
+        """Begin to compute; None where the memory does not suffice."""
+        # The last batch is filled up, as every device must have one.
+        tiles = batch + batch[-1:] * (self._mesh.size - len(batch))
+        windows = np.stack([tile.window() for tile in tiles])
+        origins = np.array([tile.origin() for tile in tiles], np.int32)
+        lengths = np.array([tile.picture.lr.shape[:2] for tile in tiles], np.int32)
+        windows, origins, lengths = jax.device_put((windows, origins, lengths), sharding.split(self._mesh))
+        with _memory_may_run_out():
+            return enlarge_windows(
+                self._params,
+                windows,
+                origins,
+                lengths,
+                module=self.module,
+                margin=batch[0].margin,
+                ensemble=self.ensemble,
+            )
+
+    def _finish(self, batch: list[Tile], levels: jax.Array | None) -> None:
+        """Wait for what was started, and paste it."""
+        fetched = None
+        with _memory_may_run_out():
+            fetched = None if levels is None else np.asarray(levels)
+        if fetched is not None:
+            for tile, its_levels in zip(batch, fetched, strict=False):
+                self.progress(tile.paste(its_levels))
+            return
+        side = max(batch[0].size)
+        if side <= SMALLEST_TILE:
+            raise InputError(f"the device's memory does not hold even a tile of {side} x {side} pixels.")
+        self.tile = min(self.tile or side, max(SMALLEST_TILE, side // 2))
+        for tile in batch:
+            for quarter in tile.quarters(self.module.receptive_radius):
+                self._finish([quarter], self._start([quarter]))
+
+
+@contextlib.contextmanager
+def _memory_may_run_out():
+    """Suppress JAX's error for a device whose memory is full, and no other."""
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+
+
+def _batches(tiles: Iterable[Tile], size: int) -> Iterator[list[Tile]]:
+    """Lists of at most `size` tiles in a row that one program computes."""
+    for _, same in itertools.groupby(tiles, lambda t: (t.size, t.margin, t.picture.lr.shape[2], t.picture.lr.dtype)):
+        while batch := list(itertools.islice(same, size)):
+            yield batch
+
+
+@functools.partial(jax.jit, static_argnames=("module", "margin", "ensemble"))
+def enlarge_windows(params, windows, origins, lengths, *, module, margin: tuple[int, int], ensemble: bool):
+    """Enlarge what is within the margin of windows of pictures.
+
+    Args:
+      params: of `module`, which has no BatchNorm.
+      windows: levels, uint8 or uint16 [N, h, w, channels or 1].
+      origins: int [N, 2], row and column of each window's first pixel in its picture; may be negative.
+      lengths: int [N, 2], height and width of the pictures.
+      margin: LR pixels on each side; 0 where the window spans the picture: beyond it, there is zero.
 
     Returns:
-      upscale(variables, lr): uint8 [H, W, C] -> uint8 [scale · H, scale · W, channels]. Where C is 1 and the network
-      wants 3, grey is repeated; where C is 3 and it wants 1, each channel is enlarged by itself.
+      Levels [N, scale · (h - 2 · margin), scale · (w - 2 · margin), channels] of the same dtype.
     """
-    scale, margin = module.scale, module.receptive_radius
+    highest = jnp.iinfo(windows.dtype).max
+    lr = windows.astype(jnp.float32) / highest
+    lr = jnp.broadcast_to(lr, (*lr.shape[:3], module.channels))
+    places = [origins[:, axis, None] + jnp.arange(lr.shape[1 + axis]) for axis in (0, 1)]
+    inside = [(place >= 0) & (place < lengths[:, axis, None]) for axis, place in enumerate(places)]
+    network = _average_of_turns if ensemble else _apply_to_windows
+    # TPUs and recent GPUs would otherwise round float32 convolutions to bfloat16 or TF32.
+    with jax.default_matmul_precision("highest"):
+        sr = network(module, params, lr, inside, margin)
+    return jnp.floor(jnp.clip((sr + 1.0) * (highest / 2), 0, highest) + 0.5).astype(windows.dtype)
 
-    @jax.jit
-    def run(variables, window):
-        # TPUs and recent GPUs would otherwise round float32 convolutions to bfloat16 or TF32.
-        with jax.default_matmul_precision("highest"):
-            return signed_to_uint8(module.apply(variables, lr_to_unit(window)[None], train=False)[0])
 
-    def spans(size):
-        """(start, stop of the tile, start of its window) along one axis, and the window's size."""
-        step = tile or size
-        window = min(size, step + 2 * margin)
-        starts = range(0, size, step) if window < size else [0]
-        step = step if window < size else size
-        return [(a, min(a + step, size), min(max(a - margin, 0), size - window)) for a in starts], window
+def _average_of_turns(module, params, lr, inside, margin):
+    def average_of_flips(lr, inside, margin):
+        def flip(x, which, first=1):
+            for axis in (0, 1):
+                x = jnp.where(which >> axis & 1 == 1, jnp.flip(x, first + axis), x)
+            return x
 
-    def enlarge(variables, lr):
-        rows, height = spans(lr.shape[0])
-        columns, width = spans(lr.shape[1])
-        sr = np.empty((lr.shape[0] * scale, lr.shape[1] * scale, module.channels), np.uint8)
-        for top, bottom, y in rows:
-            for left, right, x in columns:
-                out = np.asarray(run(variables, jnp.asarray(lr[y : y + height, x : x + width])))
-                sr[top * scale : bottom * scale, left * scale : right * scale] = out[
-                    (top - y) * scale : (bottom - y) * scale, (left - x) * scale : (right - x) * scale
-                ]
-        return sr
+        def one(which):
+            masks = [jnp.where(which >> axis & 1 == 1, mask[:, ::-1], mask) for axis, mask in enumerate(inside)]
+            return flip(_apply_to_windows(module, params, flip(lr, which), masks, margin), which)
 
-    def upscale(variables, lr):
-        if lr.shape[-1] == module.channels:
-            return enlarge(variables, lr)
-        if lr.shape[-1] == 1:
-            return enlarge(variables, np.repeat(lr, module.channels, axis=-1))
-        return np.concatenate([enlarge(variables, lr[..., c : c + 1]) for c in range(lr.shape[-1])], axis=-1)
+        return lax.map(one, jnp.arange(4)).mean(0)
 
-    return upscale
+    turned = average_of_flips(lr.swapaxes(1, 2), inside[::-1], margin[::-1]).swapaxes(1, 2)
+    return (average_of_flips(lr, inside, margin) + turned) / 2
+
+
+def _apply_to_windows(module, params, lr, inside, margin):
+    """[N, h, w, channels] in [0, 1] -> SR [N, scale · (h - 2 · margin), …]; `inside`: bool [N, h] and [N, w]."""
+    with nn.intercept_methods(_compute_in_windows(inside, margin)):
+        sr = module.apply({"params": params}, lr, train=False)
+    rows, columns = (module.scale * (n - 2 * m) for n, m in zip(lr.shape[1:3], margin, strict=True))
+    # The receptive radius is rounded up to whole LR pixels.
+    return add(sr, jnp.zeros((1, rows, columns, 1), sr.dtype))
+
+
+def _compute_in_windows(inside, margin):
+    """An interceptor for Flax's modules: what reads beyond a pixel is computed as the top of this file has it."""
+    current = list(inside)  # for the next convolution's pixels
+
+    def only(x, rows, columns):
+        return jnp.where(rows[:, :, None, None] & columns[:, None, :, None], x, 0)
+
+    def enlarge(call, lr):
+        weight = call(only(jnp.ones_like(lr), *inside))
+        return call(only(lr, *inside)) / jnp.where(weight == 0, 1, weight)
+
+    def convolve(module, x):
+        params, padding = module.variables["params"], []
+        for axis in (0, 1):  # a pixel shuffle since the last convolution has made the pixels smaller
+            current[axis] = jnp.repeat(current[axis], x.shape[1 + axis] // current[axis].shape[1], axis=1)
+        x = only(x, *current)
+        for axis, size in enumerate(module.kernel_size):
+            radius = size // 2
+            padding.append((0, 0) if margin[axis] else (radius, radius))
+            if margin[axis] and radius:
+                current[axis] = current[axis][:, radius:-radius]
+        return convolution(x, params["kernel"], padding) + params.get("bias", 0)
+
+    def intercept(call, arguments, keywords, context):
+        if isinstance(context.module, nn.Conv):
+            return convolve(context.module, *arguments)
+        return enlarge(call, *arguments) if isinstance(context.module, Enlarge) else call(*arguments, **keywords)
+
+    return intercept
+
+
+def convolution(x, kernel, padding):
+    """A convolution [N, h, w, C] -> [N, h', w', features]; on CPUs several times faster than XLA's for few features.
+
+    Few features leave vector units idle. So all rows of the kernel become features of one convolution whose kernel has
+    a single row, filled up to a multiple of 16; each row's features then come from as many rows below, and are added.
+    """
+    height, width, channels, features = kernel.shape
+    if features >= 16 or height == 1:
+        return _convolution(x, kernel, padding)
+    rows = kernel.transpose(1, 2, 0, 3).reshape(1, width, channels, height * features)
+    rows = jnp.pad(rows, ((0, 0), (0, 0), (0, 0), (0, -height * features % 16)))
+    y = jnp.pad(_convolution(x, rows, ((0, 0), padding[1])), ((0, 0), padding[0], (0, 0), (0, 0)))
+    length = y.shape[1] - height + 1
+    return sum(y[:, d : d + length, :, d * features : (d + 1) * features] for d in range(height))
+
+
+def _convolution(x, kernel, padding):
+    return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))

@@ -1,76 +1,192 @@
 """Upscaling: tiles give what the whole picture gives, whatever its size."""
 
+import functools
+import itertools
+
 import jax
 import numpy as np
 import pytest
-from tiny import initialise
+from tiny import initialise, quick_jit
 
-from srgan_jax.images import signed_to_uint8
+from srgan_jax import upscaling
+from srgan_jax.errors import InputError
 from srgan_jax.models import SRResNet
-from srgan_jax.upscaling import make_upscaler
+from srgan_jax.upscaling import Upscaler
 
 SCALE = 2
 MODULE = SRResNet(scale=SCALE, features=4, num_blocks=1)
 
 
-@pytest.fixture(scope="module")
-def variables():
+@functools.cache
+def variables(module):
     rng = np.random.default_rng(0)
-    made = initialise(MODULE, np.zeros((1, 4, 4, 3), np.float32))
+    made = initialise(module, np.zeros((1, 4, 4, module.channels), np.float32))
     # No statistic at its default, and contrasts that fill the range of levels.
     return jax.tree.map(lambda x: np.asarray(x) * rng.uniform(0.8, 1.6, x.shape).astype(np.float32), made)
 
 
-def picture(height, width, channels=3):
-    return np.random.default_rng(height * width).integers(0, 256, (height, width, channels), np.uint8)
+def picture(height, width, channels=3, dtype=np.uint8):
+    rng = np.random.default_rng(height * width)
+    return rng.integers(0, np.iinfo(dtype).max, (height, width, channels), dtype, endpoint=True)
 
 
-def whole(variables, lr):
-    return np.asarray(
-        jax.jit(lambda v, x: signed_to_uint8(MODULE.apply(v, x)[0]))(variables, lr[None] / np.float32(255))
-    )
+@functools.cache
+def apply(module):
+    return quick_jit(lambda v, lr: module.apply(v, lr))
 
 
-# Smaller than a window, as large, one larger; primes; thin; 1 pixel. The radius is 9, a window of tile 8 is 26.
-SIZES = [(1, 1), (1, 40), (40, 1), (26, 26), (27, 26), (8, 53), (37, 31), (41, 64)]
+def whole(module, lr):
+    """The network on the whole picture, by Flax alone: float [scale · H, scale · W, channels] in [-1, 1]."""
+    highest = np.float32(np.iinfo(lr.dtype).max)
+    return np.asarray(apply(module)(variables(module), lr[None] / highest)[0])
+
+
+def assert_levels(sr, expected):
+    """SR levels are those of a float picture, but for float32 rounding where it lies between two levels."""
+    highest = np.iinfo(sr.dtype).max
+    levels = np.clip((expected.astype(np.float64) + 1) * (highest / 2), 0, highest)
+    assert sr.shape == levels.shape
+    assert np.abs(sr - levels).max() < 0.5 + 1e-5 * highest
+
+
+# Smaller than a tile, as large, one larger; primes; thin; a single pixel. The receptive radius is 10.
+SIDES = (1, 7, 8, 9, 26, 41)
+SIZES = [*itertools.combinations_with_replacement(SIDES, 2), (41, 1), (26, 7), (9, 8), (1, 97), (97, 1), (53, 29)]
+SIZES += [(16, 16), (17, 16), (31, 37)]
 
 
 @pytest.mark.parametrize("size", SIZES, ids=str)
-def test_tiled_equals_whole(variables, size):
-    assert MODULE.receptive_radius == 10
+def test_tiled_equals_whole(size):
+    assert MODULE.receptive_radius == 10 and len(SIZES) == 30
     lr = picture(*size)
-    expected = whole(variables, lr)
-    assert expected.shape == (SCALE * size[0], SCALE * size[1], 3) and (min(size) == 1 or expected.std() > 20)
+    expected = whole(MODULE, lr)
+    assert min(size) == 1 or expected.std() > 0.2
+    for tile, grid in ((8, 8), (16, 8), (0, 1))[: 3 if size in SIZES[-3:] else 2]:
+        sr = Upscaler(MODULE, variables(MODULE), tile=tile, grid=grid)(lr)
+        assert sr.dtype == np.uint8
+        assert_levels(sr, expected)
+
+
+@pytest.mark.parametrize("skip", ["nearest", "bicubic"])
+def test_tiled_equals_whole_with_an_enlarged_input_added(skip):
+    module = MODULE.clone(global_skip=skip, scale=4)
+    for size in ((1, 1), (5, 23), (19, 17)):
+        lr = picture(*size)
+        sr = Upscaler(module, variables(module), tile=8, grid=8)(lr)
+        assert_levels(sr, whole(module, lr))
+
+
+def test_a_margin_too_small_leaves_no_tile(monkeypatch):
+    monkeypatch.setattr(SRResNet, "receptive_radius", 7)
+    with pytest.raises(TypeError, match="incompatible shapes"):
+        Upscaler(MODULE, variables(MODULE), tile=12)(picture(41, 31))
+
+
+def test_sixteen_bits():
+    lr = picture(19, 23, dtype=np.uint16)
+    sr = Upscaler(MODULE, variables(MODULE), tile=8)(lr)
+    assert sr.dtype == np.uint16
+    assert_levels(sr, whole(MODULE, lr))
+
+
+def test_all_large_pictures_share_a_program():
+    upscaling.enlarge_windows.clear_cache()
+    upscaler = Upscaler(MODULE, variables(MODULE), tile=16, grid=4)
+    for size in ((64, 64), (65, 71), (67, 200), (149, 66)):
+        upscaler(picture(*size))
+    assert upscaling.enlarge_windows._cache_size() == 1
+    # Windows of new variables of the same network too: training evaluates again and again.
+    Upscaler(MODULE, jax.tree.map(lambda x: x * 0.9, variables(MODULE)), tile=16, grid=4)(picture(80, 80))
+    assert upscaling.enlarge_windows._cache_size() == 1
+
+
+def test_small_pictures_share_few_programs():
+    upscaling.enlarge_windows.clear_cache()
+    upscaler = Upscaler(MODULE, variables(MODULE), tile=16, grid=8)
+    for size in itertools.product(range(1, 17, 2), repeat=2):
+        upscaler(picture(*size))
+    assert upscaling.enlarge_windows._cache_size() == 4
+
+
+def test_a_stream_of_pictures_of_all_sizes_over_several_devices():
+    # One process has one CPU device unless told otherwise before JAX starts: a mesh of the same one is not allowed.
+    pictures = [picture(*size) for size in ((9, 7), (30, 20), (9, 7), (1, 50))]
+    upscaler = Upscaler(MODULE, variables(MODULE), tile=8, grid=8, devices=jax.local_devices())
+    for lr, done in zip(pictures, upscaler.stream(map(upscaler.prepare, pictures)), strict=True):
+        assert done.todo == 0
+        assert_levels(done.sr, whole(MODULE, lr))
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["when it starts", "when it is fetched"])
+def test_memory_that_runs_out_halves_the_tile(monkeypatch, late):
+    """Windows of more than 16 + 2 · 10 pixels do not fit, from the third tile on."""
+    original, sides = upscaling.enlarge_windows, []
+
+    class Exhausted:
+        def __array__(self, *_, **__):
+            raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+
+    def limited(params, windows, *arguments, **keywords):
+        sides.append(windows.shape[1])
+        if len(sides) > 2 and windows.shape[1] > 36:
+            return Exhausted() if late else np.asarray(Exhausted())
+        return original(params, windows, *arguments, **keywords)
+
+    monkeypatch.setattr(upscaling, "enlarge_windows", limited)
+    lr, done = picture(150, 90), []
+    upscaler = Upscaler(MODULE, variables(MODULE), tile=64, grid=32, progress=done.append)
+    sr = upscaler(lr)
+    assert_levels(sr, whole(MODULE, lr))
+    assert sum(done) == 150 * 90
+    assert upscaler.tile == 16 and sides[:2] == [84, 84] and sides[-1] == 36
+
+
+def test_memory_that_does_not_hold_the_smallest_tile(monkeypatch):
+    def exhausted(*_, **__):
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory.")
+
+    monkeypatch.setattr(upscaling, "enlarge_windows", exhausted)
+    with pytest.raises(InputError, match="does not hold even a tile of 16 x 16"):
+        Upscaler(MODULE, variables(MODULE))(picture(70, 40))
+
+
+def test_other_errors_of_the_device_are_not_hidden(monkeypatch):
+    def broken(*_, **__):
+        raise jax.errors.JaxRuntimeError("INTERNAL: something else")
+
+    monkeypatch.setattr(upscaling, "enlarge_windows", broken)
+    with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
+        Upscaler(MODULE, variables(MODULE))(picture(7, 4))
+
+
+@pytest.mark.parametrize("size", [(9, 9), (20, 13)], ids=str)
+def test_ensemble_is_the_average_of_the_eight_turns(size):
+    lr, results = picture(*size), []
+    for turns, flip in itertools.product(range(4), (False, True)):
+        turned = np.rot90(lr[:, ::-1] if flip else lr, turns)
+        sr = np.rot90(whole(MODULE, np.ascontiguousarray(turned)), -turns)
+        results.append(sr[:, ::-1] if flip else sr)
     for tile in (8, 0):
-        sr = UPSCALERS[tile](variables, lr)
-        assert sr.dtype == np.uint8 and sr.shape == expected.shape
-        # A window of another size may sum in another order, which can move a value over the edge between two levels.
-        difference = np.abs(sr.astype(int) - expected)
-        assert difference.max() <= 1 and np.mean(difference > 0) < 1e-3
+        sr = Upscaler(MODULE, variables(MODULE), tile=tile, grid=8, ensemble=True)(lr)
+        assert_levels(sr, np.mean(results, axis=0, dtype=np.float64))
 
 
-def test_a_margin_too_small_would_show(variables, monkeypatch):
-    monkeypatch.setattr(SRResNet, "receptive_radius", 3)
-    lr = picture(37, 31)
-    difference = np.abs(make_upscaler(MODULE, tile=8)(variables, lr).astype(int) - whole(variables, lr))
-    assert difference.max() > 1
-
-
-def test_grey_is_repeated_for_a_network_of_three_channels(variables):
-    grey = picture(9, 7, 1)
-    sr = UPSCALERS[8](variables, grey)
-    np.testing.assert_array_equal(sr, UPSCALERS[8](variables, grey.repeat(3, -1)))
+def test_grey_is_repeated_for_a_network_of_three_channels():
+    grey, upscale = picture(9, 7, 1), Upscaler(MODULE, variables(MODULE), tile=8)
+    sr = upscale(grey)
+    np.testing.assert_array_equal(sr, upscale(grey.repeat(3, -1)))
     assert sr.shape == (18, 14, 3)
 
 
 def test_a_network_of_one_channel_takes_each_by_itself():
     module = MODULE.clone(channels=1)
-    variables = initialise(module, np.zeros((1, 4, 4, 1), np.float32))
-    upscale, colour = make_upscaler(module, tile=8), picture(9, 7)
-    sr = upscale(variables, colour)
+    upscale, colour = Upscaler(module, variables(module), tile=8), picture(9, 7)
+    sr = upscale(colour)
     assert sr.shape == (18, 14, 3)
     for channel in range(3):
-        np.testing.assert_array_equal(sr[..., channel], upscale(variables, colour[..., channel, None])[..., 0])
+        np.testing.assert_array_equal(sr[..., channel], upscale(colour[..., channel, None])[..., 0])
 
 
-UPSCALERS = {tile: make_upscaler(MODULE, tile=tile) for tile in (8, 0)}
+def test_a_wrong_number_of_channels():
+    with pytest.raises(InputError, match="pictures of 3 channels, this one has 2"):
+        Upscaler(MODULE, variables(MODULE))(picture(9, 7, 2))

@@ -1,7 +1,6 @@
 """Whole pictures -> a table of PSNR and SSIM, under protocols that say what they are."""
 
 import dataclasses
-import functools
 import importlib.metadata
 import json
 import math
@@ -23,7 +22,7 @@ from srgan_jax.losses import mse
 from srgan_jax.metrics import PROTOCOLS
 from srgan_jax.models import VGG19
 from srgan_jax.resize import imresize, nearest
-from srgan_jax.upscaling import make_upscaler
+from srgan_jax.upscaling import TILE, Upscaler
 
 # Enlargements that need no network.
 INTERPOLATIONS = {
@@ -109,21 +108,19 @@ class Method:
     about: dict
 
 
-def create_method(name: str, *, scale: int = 4, tile: int = 128) -> Method:
+def create_method(name: str, *, scale: int = 4, tile: int = TILE) -> Method:
     """The method that `name` stands for: "nearest", "bicubic", or what generators.load takes.
 
     Args:
       scale: of an interpolation; a network has its own.
-      tile: LR pixels, see upscaling.make_upscaler.
+      tile: LR pixels, see upscaling.Upscaler.
     """
     if name in INTERPOLATIONS:
         return Method(INTERPOLATIONS[name](scale), scale, {"name": name, "precision": "float64, 8-bit after each pass"})
     generator = generators.load(name)
-    upscale = make_upscaler(generator.module, tile=tile)
     about = {"name": generator.name, "sha256": generator.sha256(), "architecture": generator.architecture}
     about |= {"step": generator.info.get("step"), "precision": "float32, matmul precision highest"}
-    variables = jax.device_put(generator.variables)
-    return Method(functools.partial(upscale, variables), generator.module.scale, about)
+    return Method(Upscaler(generator.module, generator.variables, tile=tile), generator.module.scale, about)
 
 
 def check_protocols(names) -> None:

@@ -4,18 +4,13 @@ import math
 from typing import ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
-from srgan_jax.layers import PReLU, batch_norm, conv, pixel_shuffle
+from srgan_jax.layers import Enlarge, PReLU, add, batch_norm, conv, pixel_shuffle
 
 # What may be added to the network's output. The paper adds nothing; small networks and short runs profit.
-GLOBAL_SKIPS = {
-    "none": None,
-    "nearest": lambda lr, shape: jax.image.resize(lr, shape, "nearest"),
-    "bicubic": lambda lr, shape: jax.image.resize(lr, shape, "cubic"),
-}
+GLOBAL_SKIPS = {"none": None, "nearest": "nearest", "bicubic": "cubic"}  # methods of jax.image.resize
 
 # What the last convolution's output goes through, and then from its range to [-1, 1].
 OUTPUT_ACTIVATIONS = {"none": lambda x: x, "tanh": jnp.tanh}
@@ -43,7 +38,7 @@ class ResidualBlock(nn.Module):
                 y = batch_norm(use_running_average=not train, dtype=self.dtype, name=f"bn{i}")(y)
             if i == 1:
                 y = nn.relu(y) if self.prelu == "none" else PReLU(self.prelu, name="prelu")(y)
-        return x + y
+        return add(x, y)
 
 
 class SRResNet(nn.Module):
@@ -108,7 +103,7 @@ class SRResNet(nn.Module):
             x = PReLU(self.prelu, name="trunk_prelu")(x)
         elif trunk_bn:
             x = batch_norm(use_running_average=not train, dtype=self.dtype, name="trunk_bn")(x)
-        x = stem + x
+        x = add(stem, x)
 
         for i in range(self.scale.bit_length() - 1):
             x = conv(self.features * 4, (3, 3), dtype=self.dtype, name=f"upsample{i}")(x)
@@ -117,10 +112,10 @@ class SRResNet(nn.Module):
         init = {"kernel_init": nn.initializers.zeros} if self.zero_init_output else {}
         sr = conv(self.channels, (9, 9), dtype=self.dtype, name="output", **init)(x).astype(jnp.float32)
         sr = OUTPUT_ACTIVATIONS[self.output_activation](sr)
-        skip = GLOBAL_SKIPS[self.global_skip]
-        if skip is not None:
-            enlarged = skip(lr.astype(jnp.float32), sr.shape)
-            sr = sr + (enlarged if self.output_range == "unit" else unit_to_signed(enlarged))
+        method = GLOBAL_SKIPS[self.global_skip]
+        if method is not None:
+            enlarged = Enlarge(method, self.scale, name="global_skip")(lr.astype(jnp.float32))
+            sr = add(enlarged if self.output_range == "unit" else unit_to_signed(enlarged), sr)
         return OUTPUT_RANGES[self.output_range](sr)
 
     @property
