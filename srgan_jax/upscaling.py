@@ -37,11 +37,13 @@ class Picture:
     Attributes:
       lr: uint8 or uint16 [H, W, C], using the whole range of levels.
       sr: [scale · H, scale · W, channels] of the same dtype.
-      todo: LR pixels, of all channels that are computed by themselves, that sr still lacks.
+      work: LR pixels, times the channels that are computed by themselves.
+      todo: how much of it is still to do.
     """
 
     lr: np.ndarray
     sr: np.ndarray
+    work: int
     todo: int
 
 
@@ -107,7 +109,7 @@ class Upscaler:
       ensemble: average over the eight flips and turns, before rounding (Timofte et al., "Seven ways to improve
         example-based single image super resolution", CVPR 2016).
       devices: they share the tiles; by default the first alone.
-      progress: called with the number of LR pixels of each tile that is done.
+      progress: called with (picture, share of its work) for each tile that is done.
     """
 
     def __init__(
@@ -119,7 +121,7 @@ class Upscaler:
         grid: int = 1,
         ensemble: bool = False,
         devices: list[jax.Device] | None = None,
-        progress: Callable[[int], object] = lambda pixels: None,
+        progress: Callable[[Picture, float], object] = lambda picture, share: None,
     ):
         if variables.get("batch_stats"):
             module, variables = fold_batch_norm(module, variables)
@@ -141,9 +143,8 @@ class Upscaler:
         if lr.shape[2] not in (1, channels) and channels != 1:
             raise InputError(f"the network enlarges pictures of {channels} channels, this one has {lr.shape[2]}.")
         height, width, groups = lr.shape[0], lr.shape[1], lr.shape[2] if channels == 1 else 1
-        return Picture(
-            lr, np.empty((scale * height, scale * width, groups * channels), lr.dtype), height * width * groups
-        )
+        sr = np.empty((scale * height, scale * width, groups * channels), lr.dtype)
+        return Picture(lr, sr, work=height * width * groups, todo=height * width * groups)
 
     def stream(self, pictures: Iterable[Picture]) -> Iterator[Picture]:
         """Enlarge pictures from `prepare` as they come, and yield each when its `sr` is complete, in order.
@@ -211,7 +212,7 @@ class Upscaler:
             fetched = None if levels is None else np.asarray(levels)
         if fetched is not None:
             for tile, its_levels in zip(batch, fetched, strict=False):
-                self.progress(tile.paste(its_levels))
+                self.progress(tile.picture, tile.paste(its_levels) / tile.picture.work)
             return
         side = max(batch[0].size)
         if side <= SMALLEST_TILE:
@@ -230,6 +231,28 @@ def _memory_may_run_out():
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
+
+
+def blend(first, second, share: float):
+    """Interpolate between two generators (Wang et al., ESRGAN, ECCV 2018 workshops, section 3.4).
+
+    Args:
+      first, second: generators.Generator of one architecture, say one of higher fidelity and one of richer texture.
+      share: of `second`: 0 gives `first`, 1 gives `second`.
+
+    Raises:
+      InputError: another architecture, or a share outside of 0 to 1.
+    """
+    if not 0 <= share <= 1:
+        raise InputError(f"--blend: {share:g} is not from 0 to 1.")
+    if first.module != second.module:
+        raise InputError(f"{first.name} and {second.name} hold networks of two architectures; only one can be blended.")
+    variables = jax.tree.map(
+        lambda a, b: ((1 - share) * np.asarray(a, np.float64) + share * np.asarray(b, np.float64)).astype(np.float32),
+        first.variables,
+        second.variables,
+    )
+    return dataclasses.replace(first, variables=variables, name=f"{first.name} + {share:g} {second.name}", info={})
 
 
 def _batches(tiles: Iterable[Tile], size: int) -> Iterator[list[Tile]]:

@@ -1,95 +1,321 @@
-"""Picture files in, larger picture files out."""
+"""Picture files in, larger picture files out. What kinds of picture there are: test_pictures_corpus.py."""
+
+import os
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image, ImageCms
+from tiny import write_bicubic_network
 
-from srgan_jax import generators, photos
+from srgan_jax import photos, upscale_command
 from srgan_jax.errors import InputError
-from srgan_jax.models import SRResNet
-from srgan_jax.weights.release import write_release
+from srgan_jax.photo_files import read_photo
+from srgan_jax.photos import Options
+
+RGB = Image.fromarray(
+    np.kron(np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
+)
+SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+SIZE = (20, 12)
+LARGE = (80, 48)
 
 
 @pytest.fixture(scope="module")
 def ckpt(tmp_path_factory):
-    """A network that gives the bicubic enlargement exactly: its own output is zero."""
-    import jax
-    import jax.numpy as jnp
-
-    module = SRResNet(features=8, num_blocks=1, global_skip="bicubic", zero_init_output=True)
-    variables = jax.jit(module.init)(jax.random.key(0), jnp.zeros((1, 8, 8, 3)))
-    path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    write_release(path, generators.architecture_of(module), variables)
-    return path
+    return write_bicubic_network(tmp_path_factory.mktemp("model") / "model.safetensors")
 
 
 @pytest.fixture
 def pictures(tmp_path):
-    """One picture in many modes and formats, a truncated one, and a text file that claims to be one."""
     folder = tmp_path / "in"
     (folder / "deeper").mkdir(parents=True)
-    rgb = Image.fromarray(
-        np.kron(np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
-    )
-    rgb.save(folder / "rgb.png")
-    rgb.convert("L").save(folder / "grey.png")
-    rgb.convert("CMYK").save(folder / "deeper" / "cmyk.jpg", quality=95)
-    rgb.quantize(16).save(folder / "palette.png")
-    rgb.convert("1").save(folder / "one_bit.png")
-    rgb.convert("RGBA").save(folder / "alpha.webp", lossless=True)
-    rgb.resize((1, 1)).save(folder / "dot.bmp")
-    levels = np.asarray(rgb.convert("L")).astype(np.uint16) * 257
-    Image.fromarray(levels).save(folder / "sixteen_bit.png")
-    turned = Image.Exif()
-    turned[0x0112] = 6
-    rgb.save(folder / "turned.jpg", exif=turned)
-    whole = (folder / "deeper" / "cmyk.jpg").read_bytes()
-    (folder / "cut.jpg").write_bytes(whole[: len(whole) // 2])
+    RGB.save(folder / "rgb.png")
+    RGB.convert("L").save(folder / "deeper" / "grey.jpg")
     (folder / "text.png").write_text("no picture")
     return folder
 
 
-def test_folder_goes_on_after_bad_files(pictures, ckpt, tmp_path):
+def written(out):
+    return sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+
+
+def test_folder_keeps_its_structure_and_goes_on_after_bad_files(pictures, ckpt, tmp_path):
     out = tmp_path / "out"
     failures = photos.upscale_files([pictures], out, ckpt=ckpt)
-    assert sorted(f.split(":")[0].split("/")[-1] for f in failures) == ["cut.jpg", "text.png"]
-    sizes = {}
-    for path in out.rglob("*.*"):
-        with Image.open(path) as picture:
-            sizes[path.relative_to(out).as_posix()] = (picture.size, picture.mode)
-    large = ((80, 48), "RGB")
-    assert sizes == {
-        "rgb.png": large,
-        "grey.png": ((80, 48), "L"),
-        "deeper/cmyk.png": large,
-        "palette.png": large,
-        "one_bit.png": ((80, 48), "L"),
-        "alpha.png": large,
-        "dot.png": ((4, 4), "RGB"),
-        "sixteen_bit.png": ((80, 48), "L"),
-        "turned.png": ((48, 80), "RGB"),
-    }
-    with Image.open(out / "sixteen_bit.png") as sixteen, Image.open(out / "grey.png") as grey:
-        assert np.array_equal(np.asarray(sixteen), np.asarray(grey))
-
-
-def test_one_file_takes_its_name_and_format(pictures, ckpt, tmp_path):
-    assert photos.upscale_files([pictures / "rgb.png"], tmp_path / "large.webp", ckpt=ckpt) == []
-    with Image.open(tmp_path / "large.webp") as picture:
-        assert picture.format == "WEBP" and picture.size == (80, 48)
+    assert len(failures) == 1 and failures[0].startswith(f"{pictures / 'text.png'}: not an image")
+    assert written(out) == ["deeper/grey.png", "rgb.png"]
+    for name, mode in (("rgb.png", "RGB"), ("deeper/grey.png", "L")):
+        with Image.open(out / name) as picture:
+            assert (picture.size, picture.mode) == (LARGE, mode)
 
 
 @pytest.mark.parametrize(
-    ("inputs", "out", "message"),
+    ("name", "options", "kind"),
     [
-        (["missing.png"], "out", "no such file or directory"),
-        (["rgb.png"], "out.xyz", "no image format has this extension"),
-        (["rgb.png", "grey.png"], "out.png", "several pictures need a folder"),
-        (["rgb.png"], "in/rgb.png", "is an input and would be overwritten"),
-        (["rgb.png", "."], "out", "would both be written"),
+        ("large.webp", Options(), "WEBP"),
+        ("large.JPG", Options(), "JPEG"),
+        ("large.tiff", Options(), "TIFF"),
+        ("large.bmp", Options(), "BMP"),
+        ("large", Options(format="tif"), "TIFF"),  # the folder
+        ("large.png", Options(format="jpg", quality=30), "JPEG"),  # the format that was asked for, under this name
     ],
 )
-def test_refused_before_anything_is_computed(pictures, tmp_path, inputs, out, message):
+def test_format_by_extension_or_option(pictures, ckpt, tmp_path, name, options, kind):
+    assert photos.upscale_files([pictures / "rgb.png"], tmp_path / name, ckpt=ckpt, options=options) == []
+    path = tmp_path / name
+    with Image.open(path / "rgb.tif" if path.is_dir() else path) as picture:
+        assert (picture.format, picture.size) == (kind, LARGE)
+
+
+def test_quality(pictures, ckpt, tmp_path):
+    sizes = []
+    for quality in (20, None, 100):
+        path = tmp_path / f"{quality}.jpg"
+        photos.upscale_files([pictures / "rgb.png"], path, ckpt=ckpt, options=Options(quality=quality))
+        sizes.append(path.stat().st_size)
+    assert sizes[0] < sizes[1] < sizes[2]
+    photos.upscale_files([pictures / "rgb.png"], tmp_path / "exact.webp", ckpt=ckpt, options=Options(quality=100))
+    photos.upscale_files([pictures / "rgb.png"], tmp_path / "exact.png", ckpt=ckpt)
+    exact = [read_photo(tmp_path / name).colour for name in ("exact.webp", "exact.png")]
+    np.testing.assert_array_equal(*exact)
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp"])
+def test_metadata_and_colour_profile(ckpt, tmp_path, extension):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Artist] = 6, "A. Name"
+    exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExifImageWidth] = SIZE[0]
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSMapDatum] = "WGS-84"
+    RGB.save(tmp_path / "in.jpg", exif=exif, icc_profile=SRGB)
+    for keep in (False, True):
+        out = tmp_path / f"{keep}.{extension}"
+        photos.upscale_files([tmp_path / "in.jpg"], out, ckpt=ckpt, options=Options(keep_metadata=keep))
+        with Image.open(out) as picture:
+            assert picture.size == LARGE[::-1] and picture.info["icc_profile"] == SRGB
+            found = picture.getexif()
+            assert ExifTags.Base.Orientation not in found
+            assert found.get(ExifTags.Base.Artist) == ("A. Name" if keep else None)
+            assert found.get_ifd(ExifTags.IFD.GPSInfo) == ({ExifTags.GPS.GPSMapDatum: "WGS-84"} if keep else {})
+            assert ExifTags.Base.ExifImageWidth not in found.get_ifd(ExifTags.IFD.Exif)
+
+
+@pytest.mark.parametrize("extension", ["png", "tif"])
+def test_sixteen_bits_keep_metadata_and_profile(ckpt, tmp_path, extension):
+    from srgan_jax.photo import Photo
+    from srgan_jax.photo_files import write_photo
+
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "A. Name"
+    levels = np.random.default_rng(0).integers(0, 65536, (3, 4, 3), np.uint16).repeat(4, 0).repeat(4, 1)
+    write_photo(tmp_path / f"in.{extension}", Photo(levels, None, SRGB, exif), metadata=True)
+    out = tmp_path / f"out.{extension}"
+    photos.upscale_files([tmp_path / f"in.{extension}"], out, ckpt=ckpt, options=Options(keep_metadata=True))
+    photo = read_photo(out)
+    assert photo.icc == SRGB and photo.exif[ExifTags.Base.Artist] == "A. Name"
+    # All of the 16 bits: flat areas keep their level to 1 in 65536.
+    assert photo.colour.dtype == np.uint16
+    assert np.abs(photo.colour[7::16, 7::16].astype(int) - levels[2::4, 2::4]).max() <= 2
+    with Image.open(out) as picture:  # another reader sees the same, in 8 bits
+        assert np.abs(np.asarray(picture).astype(int) - photo.colour // 256).max() <= 1
+
+
+def test_cmyk_is_converted_by_its_profile(ckpt, tmp_path):
+    # A profile for Lab numbers is no CMYK profile: without a usable one Pillow's own formula is used.
+    RGB.convert("CMYK").save(tmp_path / "plain.tif")
+    RGB.convert("CMYK").save(tmp_path / "profile.tif", icc_profile=SRGB)
+    photos.upscale_files([tmp_path / "*.tif"], tmp_path / "out", ckpt=ckpt)
+    plain, profile = (read_photo(tmp_path / "out" / f"{name}.png") for name in ("plain", "profile"))
+    assert plain.icc is None and profile.icc is None
+    np.testing.assert_array_equal(plain.colour, profile.colour)
+    assert np.abs(plain.colour[8::16, 8::16].astype(int) - np.asarray(RGB)[2::4, 2::4]).max() < 12
+
+
+def test_no_halo_around_what_is_seen(ckpt, tmp_path):
+    """A red disc cut out of a green background that is hidden: no green anywhere near what is seen."""
+    y, x = np.mgrid[:24, :24] - 11.5
+    seen = x**2 + y**2 < 64
+    rgba = np.where(seen[..., None], [200, 20, 10, 255], [0, 255, 0, 0]).astype(np.uint8)
+    Image.fromarray(rgba).save(tmp_path / "disc.png")
+    photos.upscale_files([tmp_path / "disc.png"], tmp_path / "large.png", ckpt=ckpt)
+    photo = read_photo(tmp_path / "large.png")
+    alpha = photo.alpha[..., 0]
+    assert alpha.max() == 255 and alpha.min() == 0
+    assert np.abs(photo.colour[alpha > 0].astype(int) - [200, 20, 10]).max() <= 1
+    assert abs((alpha / 255).sum() / (16 * seen.sum()) - 1) < 0.02
+    photos.upscale_files([tmp_path / "disc.png"], tmp_path / "white.jpg", ckpt=ckpt, options=Options(quality=100))
+    corner, middle = (read_photo(tmp_path / "white.jpg").colour[i, i].astype(int) for i in (2, 48))
+    assert corner.min() > 250 and np.abs(middle - [200, 20, 10]).max() < 6
+
+
+@pytest.mark.parametrize(
+    ("scale", "size"), [(2, (40, 24)), (1.5, (30, 18)), (3.3, (66, 40)), (6, (120, 72)), (0.1, (2, 2))]
+)
+def test_any_scale(pictures, ckpt, tmp_path, scale, size):
+    photos.upscale_files([pictures / "rgb.png"], tmp_path / "out.png", ckpt=ckpt, options=Options(scale=scale))
+    with Image.open(tmp_path / "out.png") as picture:
+        assert picture.size == size
+
+
+def test_compare_is_written_beside(pictures, ckpt, tmp_path):
+    photos.upscale_files([pictures / "rgb.png"], tmp_path / "out.png", ckpt=ckpt, options=Options(compare=True))
+    assert written(tmp_path)[-2:] == ["out.png", "out_compare.png"]
+    pair = read_photo(tmp_path / "out_compare.png").colour
+    assert pair.shape[1] == 2 * LARGE[0] + 6
+    # This network is bicubic interpolation, but for the border and for rounding between the two passes.
+    left, right = pair[30:-10, 10:70].astype(int), pair[30:-10, 96:156].astype(int)
+    assert np.abs(left - right).mean() < 1 and right.std() > 20
+
+
+def test_resume_leaves_out_what_is_done(pictures, ckpt, tmp_path):
+    out = tmp_path / "out"
+    photos.upscale_files([pictures], out, ckpt=ckpt)
+    (out / "rgb.png").write_text("kept")
+    (out / "deeper" / "grey.png").unlink()
+    failures = photos.upscale_files([pictures], out, ckpt=ckpt, options=Options(resume=True))
+    assert len(failures) == 1 and "text.png" in failures[0]
+    assert (out / "rgb.png").read_text() == "kept" and (out / "deeper" / "grey.png").exists()
+    (pictures / "text.png").unlink()
+    assert photos.upscale_files([pictures], out, ckpt="not even loaded", options=Options(resume=True)) == []
+
+
+def test_patterns(pictures, ckpt, tmp_path):
+    (pictures / "text.png").unlink()
+    RGB.save(pictures / "[x].png")
+    patterns = [f"{pictures}/r*.png", f"{pictures}/**/*.jpg", f"{pictures}/[x].png"]
+    assert photos.upscale_files(patterns, tmp_path / "out", ckpt=ckpt) == []
+    assert written(tmp_path / "out") == ["[x].png", "grey.png", "rgb.png"]
+
+
+def test_results_inside_of_the_folder_are_no_inputs(pictures, ckpt):
+    (pictures / "text.png").unlink()
+    for _ in range(2):
+        assert photos.upscale_files([pictures], pictures / "large", ckpt=ckpt) == []
+    assert written(pictures / "large") == ["deeper/grey.png", "rgb.png"]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "out", "options", "message"),
+    [
+        (["missing.png"], "out", {}, "no such file or directory"),
+        (["*.xyz"], "out", {}, "nothing matches this pattern"),
+        (["rgb.png"], "out.xyz", {}, "no image format to write has this extension"),
+        (["rgb.png", "text.png"], "out.png", {}, "several pictures need a folder"),
+        (["rgb.png"], "in/rgb.png", {}, "is an input and would be overwritten"),
+        (["."], "in", {}, "is an input and would be overwritten"),
+        (["rgb.png", "."], "out", {}, "would both be written"),
+        (["rgb.png"], "in/hard_link.png", {}, "is an input and would be overwritten"),
+        (["rgb.png", "text.png"], "in/link_to_in", {}, "is an input and would be overwritten"),
+        (["."], "out_with_a_link", {}, "leads out of"),
+        (["rgb.png"], "out", {"format": "gif"}, "no image format 'gif' to write; choose from bmp"),
+        (["rgb.png"], "out", {"format": "jpgg"}, "did you mean 'jpeg'"),
+        (["rgb.png"], "out", {"scale": 0}, "--scale: 0 is not above 0"),
+        (["rgb.png"], "out", {"scale": float("nan")}, "--scale: nan"),
+        (["rgb.png"], "out", {"quality": 101}, "--quality: 101 is not from 1 to 100"),
+        (["rgb.png"], "out", {"tile": -1}, "--tile: -1 pixels"),
+    ],
+)
+def test_refused_before_anything_is_computed(pictures, tmp_path, inputs, out, options, message):
+    os.link(pictures / "rgb.png", pictures / "hard_link.png")
+    (pictures / "link_to_in").symlink_to(pictures)
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out_with_a_link").mkdir()
+    (tmp_path / "out_with_a_link" / "deeper").symlink_to(tmp_path / "elsewhere")
+    before = written(tmp_path)
     with pytest.raises(InputError, match=message):
-        photos.upscale_files([pictures / name for name in inputs], tmp_path / out, ckpt="unused")
-    assert not (tmp_path / "out").exists()
+        photos.upscale_files(
+            [pictures / name for name in inputs], tmp_path / out, ckpt="unused", options=Options(**options)
+        )
+    assert written(tmp_path) == before and not (tmp_path / "out").exists()
+
+
+def test_comparisons_count_as_results(pictures, tmp_path):
+    RGB.save(pictures / "rgb_compare.png")
+    with pytest.raises(InputError, match="would both be written to"):
+        photos.upscale_files([pictures], tmp_path / "out", ckpt="unused", options=Options(compare=True))
+
+
+def test_full_disk(ckpt, tmp_path):
+    """Files of more than 4000 bytes cannot be written: one picture fails, the other goes on."""
+    resource = pytest.importorskip("resource")
+    noise = np.random.default_rng(0).integers(0, 256, (12, 20, 3), np.uint8)
+    (tmp_path / "in").mkdir()
+    Image.fromarray(noise).save(tmp_path / "in" / "noise.png")
+    Image.new("RGB", SIZE).save(tmp_path / "in" / "flat.png")
+    photos.upscale_files([tmp_path / "in"], tmp_path / "compiled", ckpt=ckpt)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
+    try:
+        failures = photos.upscale_files([tmp_path / "in"], tmp_path / "out", ckpt=ckpt)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert failures == [f"{tmp_path / 'out' / 'noise.png'}: cannot be written (File too large)."]
+    assert written(tmp_path / "out") == ["flat.png"]
+
+
+def test_too_large_for_the_format(ckpt, tmp_path):
+    Image.new("L", (5000, 1)).save(tmp_path / "long.png")
+    failures = photos.upscale_files([tmp_path / "long.png"], tmp_path / "long.webp", ckpt=ckpt)
+    assert len(failures) == 1 and "20000 x 4 pixels, and WEBP holds at most 16383" in failures[0]
+    assert not (tmp_path / "long.webp").exists()
+
+
+def test_no_memory_for_one_picture(pictures, ckpt, tmp_path, monkeypatch):
+    from srgan_jax.upscaling import Upscaler
+
+    prepare = Upscaler.prepare
+
+    def too_large(self, lr):
+        if lr.shape[2] == 1:
+            raise MemoryError
+        return prepare(self, lr)
+
+    monkeypatch.setattr(Upscaler, "prepare", too_large)
+    failures = photos.upscale_files([pictures], tmp_path / "out", ckpt=ckpt)
+    assert "do not fit into the main memory" in failures[0] and len(failures) == 2
+    assert written(tmp_path / "out") == ["rgb.png"]
+
+
+def test_a_network_of_another_number_of_channels(pictures, tmp_path):
+    four = write_bicubic_network(tmp_path / "four.safetensors", channels=4)
+    failures = photos.upscale_files([pictures / "rgb.png"], tmp_path / "out.png", ckpt=four)
+    assert failures == [f"{pictures / 'rgb.png'}: the network enlarges pictures of 4 channels, this one has 3."]
+
+
+def test_command(pictures, ckpt, tmp_path):
+    """As a user runs it: exit status, messages, and compiled programs kept where they belong."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")} | {"XDG_CACHE_HOME": str(tmp_path)}
+    command = [sys.executable, "upscale.py", pictures, "-o", tmp_path / "out", "--ckpt", ckpt]
+    done = subprocess.run(
+        command, cwd=pathlib.Path(__file__).parents[1], env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert f"Error: {pictures / 'text.png'}: not an image that Pillow can read.\n" in done.stderr
+    assert "3/3 pictures" in done.stderr.replace(".00", "") and "megapixels/s" in done.stderr
+    assert written(tmp_path / "out") == ["deeper/grey.png", "rgb.png"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "variables", "expected"),
+    [
+        ("linux", {"XDG_CACHE_HOME": "/x"}, "/x"),
+        ("linux", {}, "~/.cache"),
+        ("darwin", {}, "~/Library/Caches"),
+        ("win32", {"LOCALAPPDATA": "/l"}, "/l"),
+    ],
+)
+def test_cache_directory(monkeypatch, platform, variables, expected):
+    monkeypatch.setattr(sys, "platform", platform)
+    for name in ("XDG_CACHE_HOME", "LOCALAPPDATA"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert upscale_command.cache_directory() == pathlib.Path(expected).expanduser()
+
+
+def test_blend_needs_both_flags(capsys):
+    with pytest.raises(SystemExit, match="2"):
+        upscale_command.parse_arguments(["a.png", "-o", "b.png", "--ckpt", "c", "--blend", "0.5"])
+    assert "need each other" in capsys.readouterr().err

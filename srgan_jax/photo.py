@@ -1,0 +1,202 @@
+"""A photo of any kind -> what the network enlarges, and its results back into a photo of that kind."""
+
+import dataclasses
+import io
+from fractions import Fraction
+
+import numpy as np
+from PIL import Image, ImageCms
+from scipy import ndimage
+
+from srgan_jax.errors import InputError
+from srgan_jax.resize import imresize
+from srgan_jax.upscaling import Picture, Upscaler
+
+
+@dataclasses.dataclass(frozen=True)
+class Photo:
+    """Levels, and what belongs to them.
+
+    Attributes:
+      colour: uint8 or uint16 [H, W, 1 or 3], the whole range of levels in use.
+      alpha: [H, W, 1] of the same dtype, or None; colours are not multiplied by it.
+      icc: the colour profile of `colour`, or None.
+      exif, xmp: metadata without orientation, or None.
+    """
+
+    colour: np.ndarray
+    alpha: np.ndarray | None = None
+    icc: bytes | None = None
+    exif: Image.Exif | None = None
+    xmp: bytes | None = None
+
+
+def enlarge(pictures, upscaler: Upscaler, *, scale: float | None = None):
+    """Enlarge one picture, or a list of them, and give back the same kind of thing.
+
+    Args:
+      pictures: a Pillow image of any mode; or an array, uint8 or uint16 [H, W] or [H, W, C], where C = 1 is grey,
+        3 RGB, and with 2 and 4 the last channel is alpha; or a list of such.
+      scale: of the result to the picture; by default the network's.
+
+    Returns:
+      An array of ceil(scale · H) x ceil(scale · W) pixels with the dtype and number of channels of the picture; or a
+      Pillow image of mode L, LA, RGB, RGBA or I;16, with the colour profile if it still holds.
+
+    Raises:
+      InputError: not a picture of a kind that is named above.
+    """
+    if isinstance(pictures, list | tuple):
+        images, photos = list(pictures), []
+        for image in images:
+            photos.append(from_pillow(image) if isinstance(image, Image.Image) else from_array(image))
+        results, factor = [], upscaler.module.scale if scale is None else Fraction(str(scale))
+        for image, photo, picture in zip(
+            images, photos, upscaler.stream(prepare(p, upscaler) for p in photos), strict=True
+        ):
+            enlarged = finish(photo, picture.sr, scale=factor)
+            results.append(to_pillow(enlarged) if isinstance(image, Image.Image) else _like(image, levels(enlarged)))
+        return results
+    return enlarge([pictures], upscaler, scale=scale)[0]
+
+
+def _like(array: np.ndarray, enlarged: np.ndarray) -> np.ndarray:
+    return enlarged[..., 0] if np.ndim(array) == 2 else enlarged
+
+
+def prepare(photo: Photo, upscaler: Upscaler) -> Picture:
+    """What the network is to enlarge."""
+    return upscaler.prepare(visible_colours(photo))
+
+
+def finish(photo: Photo, sr: np.ndarray, *, scale: Fraction | float) -> Photo:
+    """The enlarged photo.
+
+    Args:
+      photo: as it was.
+      sr: its enlargement by the network, [H', W', channels].
+      scale: of the result to the photo; where it is not the network's, `sr` is resized by bicubic interpolation.
+    """
+    if photo.colour.shape[2] == 1 and sr.shape[2] > 1:  # a grey photo stays grey, also where the network sees RGB
+        sr = np.floor(sr.mean(-1, keepdims=True, dtype=np.float32) + 0.5).astype(sr.dtype)
+    size = tuple(max(1, -(-Fraction(scale) * n // 1)) for n in photo.colour.shape[:2])
+    # The network would turn the flat areas, fully opaque or transparent, into nearly so; interpolation keeps them.
+    alpha = photo.alpha if photo.alpha is None else resize(photo.alpha, size)
+    return dataclasses.replace(photo, colour=resize(sr, size), alpha=alpha)
+
+
+def resize(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """imresize for uint8 and uint16 [H, W, C]."""
+    if levels.shape[:2] == tuple(size):
+        return levels
+    if levels.dtype == np.uint8:
+        return imresize(levels, size=size)
+    resized = imresize(levels.astype(np.float64), size=size)
+    return np.clip(np.floor(resized + 0.5), 0, np.iinfo(levels.dtype).max).astype(levels.dtype)
+
+
+def visible_colours(photo: Photo) -> np.ndarray:
+    """`photo.colour`, in which wholly transparent pixels have the colour of the nearest one that is seen.
+
+    What colour they had before is arbitrary, and would show as a halo around what is seen.
+    """
+    if photo.alpha is None:
+        return photo.colour
+    hidden = photo.alpha[..., 0] == 0
+    if not hidden.any() or hidden.all():
+        return photo.colour
+    nearest = ndimage.distance_transform_edt(hidden, return_distances=False, return_indices=True)
+    return photo.colour[tuple(nearest)]
+
+
+def on_white(photo: Photo) -> Photo:
+    """For formats without transparency."""
+    if photo.alpha is None:
+        return photo
+    highest = np.iinfo(photo.colour.dtype).max
+    opacity = photo.alpha / np.float32(highest)
+    colour = np.floor(photo.colour * opacity + highest * (1 - opacity) + 0.5).astype(photo.colour.dtype)
+    return dataclasses.replace(photo, colour=colour, alpha=None)
+
+
+def to_8_bit(levels: np.ndarray) -> np.ndarray:
+    """uint16 -> uint8, rounded; uint8 as it is."""
+    return levels if levels.dtype == np.uint8 else ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
+
+
+def levels(photo: Photo) -> np.ndarray:
+    """Colour and alpha as one array [H, W, 1 to 4]."""
+    return photo.colour if photo.alpha is None else np.concatenate([photo.colour, photo.alpha], axis=-1)
+
+
+def from_array(array: np.ndarray) -> Photo:
+    """uint8 or uint16 [H, W] or [H, W, 1 to 4] -> Photo; with 2 and 4 channels the last one is alpha.
+
+    Raises:
+      InputError: another dtype or shape, or no pixels.
+    """
+    array = np.asarray(array)
+    if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3):
+        raise InputError(
+            f"a picture is a uint8 or uint16 array [H, W] or [H, W, C], got {array.dtype} of shape {array.shape}."
+        )
+    array = array[..., None] if array.ndim == 2 else array
+    if array.size == 0 or array.shape[2] > 4:
+        raise InputError(f"a picture has pixels, and 1 to 4 channels, got shape {array.shape}.")
+    alpha = array.shape[2] in (2, 4)
+    return Photo(array[..., :-1] if alpha else array, array[..., -1:] if alpha else None)
+
+
+def from_pillow(image: Image.Image) -> Photo:
+    """A Pillow image of any mode, orientation as it is, without metadata but for a colour profile that still holds.
+
+    Raises:
+      InputError: no pixels, or numbers whose range is not known.
+    """
+    if 0 in image.size:
+        raise InputError(f"has no pixels ({image.width} x {image.height}).")
+    icc = image.info.get("icc_profile") or None
+    if image.mode.startswith("I;16"):
+        return dataclasses.replace(from_array(np.asarray(image).astype(np.uint16)), icc=icc)
+    if image.mode == "I":
+        values = np.asarray(image)
+        if values.min() < 0 or values.max() > 65535:
+            raise InputError("has 32-bit levels, whose range is not known; convert it to 16 bits first.")
+        return dataclasses.replace(from_array(values.astype(np.uint16)), icc=icc)
+    if image.mode == "F":
+        raise InputError("has floating-point levels, whose range is not known; convert it to 16 bits first.")
+    if image.mode in ("CMYK", "LAB"):
+        return from_array(np.array(_to_rgb(image, icc)))
+    transparent = image.has_transparency_data
+    grey = image.mode in ("1", "L", "LA", "La")
+    mode = {(True, True): "LA", (True, False): "L", (False, True): "RGBA", (False, False): "RGB"}[grey, transparent]
+    # Pillow converts from premultiplied and palette modes by way of RGBA only.
+    image = image.convert("RGBA") if transparent and not grey else image
+    return dataclasses.replace(from_array(np.array(image.convert(mode))), icc=icc)
+
+
+def _to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
+    """CMYK or LAB -> sRGB, by the picture's own profile if it has a usable one."""
+    try:
+        if image.mode == "LAB":
+            profile = ImageCms.createProfile("LAB")
+        else:
+            profile = ImageCms.ImageCmsProfile(io.BytesIO(icc)) if icc else None
+        if profile:
+            return ImageCms.profileToProfile(image, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except (ImageCms.PyCMSError, OSError):
+        pass
+    return image.convert("RGB")
+
+
+def to_pillow(photo: Photo) -> Image.Image:
+    """An image of mode L, LA, RGB or RGBA, or I;16 for 16-bit grey; other 16-bit photos become 8-bit ones."""
+    array = levels(photo)
+    if array.dtype == np.uint16 and array.shape[2] == 1:
+        image = Image.fromarray(array[..., 0])
+    else:
+        array = to_8_bit(array)
+        image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+    if photo.icc:
+        image.info["icc_profile"] = photo.icc
+    return image

@@ -1,0 +1,253 @@
+"""Reading and writing photos: 8 and 16 bits, transparency, colour profiles, metadata.
+
+Pillow reads and writes all but pictures with 16 bits and several channels, which it makes 8-bit ones: imagecodecs
+(PNG) and tifffile (TIFF) keep them.
+"""
+
+import dataclasses
+import pathlib
+import struct
+import zlib
+
+import imagecodecs
+import numpy as np
+import tifffile
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+
+from srgan_jax.errors import InputError, nearest_name
+from srgan_jax.files import replacing
+from srgan_jax.images import ImageError
+from srgan_jax.photo import Photo, from_array, from_pillow, levels, on_white, to_8_bit
+
+
+@dataclasses.dataclass(frozen=True)
+class Format:
+    """What a file format can hold.
+
+    Attributes:
+      pillow: Pillow's name of it.
+      extensions: the first is that of new files.
+      alpha, sixteen: whether it can hold transparency, and 16 bits.
+      longest: pixels of the longer side.
+      options: for Pillow; given the quality, 1 to 100 or None.
+    """
+
+    pillow: str
+    extensions: tuple[str, ...]
+    alpha: bool
+    sixteen: bool
+    longest: int
+    options: object = lambda quality: {}
+
+
+FORMATS = {
+    "png": Format("PNG", (".png",), True, True, 2**31 - 1),
+    "jpeg": Format("JPEG", (".jpg", ".jpeg"), False, False, 65535, lambda q: {"quality": q or 95, "subsampling": 0}),
+    "webp": Format(
+        "WEBP", (".webp",), True, False, 16383, lambda q: {"lossless": True} if q == 100 else {"quality": q or 95}
+    ),
+    "tiff": Format("TIFF", (".tif", ".tiff"), True, True, 2**31 - 1, lambda q: {"compression": "tiff_deflate"}),
+    "bmp": Format("BMP", (".bmp",), False, False, 2**31 - 1),
+}
+
+# EXIF that says something about the photo; the rest is about the file that it was in (orientation among it).
+_TAG = ExifTags.Base
+_KEPT_EXIF = {_TAG.ImageDescription, _TAG.Make, _TAG.Model, _TAG.Software, _TAG.DateTime, _TAG.Artist, _TAG.Copyright}
+_KEPT_EXIF |= {_TAG.Rating, _TAG.XPTitle, _TAG.XPComment, _TAG.XPAuthor, _TAG.XPKeywords, _TAG.XPSubject}
+_KEPT_IFDS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+
+# What Pillow calls the 16-bit PNGs that it makes 8-bit.
+_PNG_SIXTEEN = ("RGB;16B", "LA;16B", "RGBA;16B")
+
+# 16-bit TIFFs that we read by ourselves: their channels of colour, and the kinds of a further one that are alpha.
+_TIFF_COLOURS = {
+    tifffile.PHOTOMETRIC.MINISWHITE: 1,
+    tifffile.PHOTOMETRIC.MINISBLACK: 1,
+    tifffile.PHOTOMETRIC.RGB: 3,
+}
+_TIFF_ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
+
+# EXIF's orientations as what is done to the picture.
+_UPRIGHT = {
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.swapaxes(0, 1),
+    6: lambda x: x.swapaxes(0, 1)[:, ::-1],
+    7: lambda x: x.swapaxes(0, 1)[::-1, ::-1],
+    8: lambda x: x.swapaxes(0, 1)[::-1],
+}
+
+
+def format_of(path, name: str | None = None) -> Format:
+    """The format called `name`, or else that of the path's extension; InputError where there is none."""
+    if name is not None:
+        name = {"jpg": "jpeg", "tif": "tiff"}.get(name.lower(), name.lower())
+        if name not in FORMATS:
+            raise InputError(f"no image format {name!r} to write; {nearest_name(name, FORMATS)}")
+        return FORMATS[name]
+    suffix = pathlib.Path(path).suffix.lower()
+    for known in FORMATS.values():
+        if suffix in known.extensions:
+            return known
+    extensions = " ".join(extension for known in FORMATS.values() for extension in known.extensions)
+    raise InputError(f"{path}: no image format to write has this extension; choose from {extensions}.")
+
+
+def read_photo(path) -> Photo:
+    """Read any picture that Pillow, or tifffile, reads: the first one of an animation or of several pages.
+
+    Palettes become RGB(A), 1 bit becomes grey, CMYK and Lab become sRGB; the EXIF orientation is applied.
+
+    Raises:
+      ImageError: the file is missing, truncated, no picture, without pixels, or of more than twice Pillow's
+        MAX_IMAGE_PIXELS.
+    """
+    try:
+        with open(path, "rb") as file:
+            return _read_16_bit_tiff(file) or _read_with_pillow(file)
+    except FileNotFoundError:
+        raise ImageError(f"{path}: no such file.") from None
+    except UnidentifiedImageError:
+        raise ImageError(f"{path}: not an image that Pillow can read.") from None
+    except InputError as error:
+        raise ImageError(f"{path}: {error}") from None
+    # Decoders raise many types on damaged input: OSError, SyntaxError, struct.error, DecompressionBombError.
+    except Exception as error:
+        raise ImageError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from None
+
+
+def _read_with_pillow(file) -> Photo:
+    file.seek(0)
+    with Image.open(file) as image:
+        sixteen = image.format == "PNG" and image.tile and image.tile[0].args in _PNG_SIXTEEN
+        # Looks for EXIF behind the pixels too, and so decodes them.
+        exif, orientation = _kept_exif(image), image.getexif().get(_TAG.Orientation, 1)
+        icc, xmp = image.info.get("icc_profile"), image.info.get("xmp")
+        if sixteen:
+            file.seek(0)
+            photo = dataclasses.replace(from_array(_upright(imagecodecs.png_decode(file.read()), orientation)), icc=icc)
+        else:
+            photo = from_pillow(ImageOps.exif_transpose(image))
+    return dataclasses.replace(photo, exif=exif, xmp=xmp)
+
+
+def _read_16_bit_tiff(file) -> Photo | None:
+    """The photo, if it is one with several channels that Pillow would make 8-bit."""
+    magic = file.read(4)
+    file.seek(0)
+    if magic not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
+        return None
+    with tifffile.TiffFile(file) as tiff:
+        page = tiff.pages[0]
+        if page.dtype != np.uint16 or page.bitspersample != 16 or page.photometric not in _TIFF_COLOURS:
+            return None
+        if page.imagewidth * page.imagelength > 2 * Image.MAX_IMAGE_PIXELS:
+            raise InputError(f"{page.imagewidth} x {page.imagelength} pixels could be a decompression bomb.")
+        array = page.asarray()
+        array = np.moveaxis(array, 0, -1) if page.axes.startswith("S") else array
+        array = array[..., None] if array.ndim == 2 else array
+        colours = _TIFF_COLOURS[page.photometric]
+        transparency = page.extrasamples[0] if page.extrasamples else None
+        array = array[..., : colours + (transparency in _TIFF_ALPHA)]
+        if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+            array[..., 0] = 65535 - array[..., 0]
+        if transparency == tifffile.EXTRASAMPLE.ASSOCALPHA:  # multiplied into the colours
+            divided = array[..., :-1] * (65535.0 / np.maximum(array[..., -1:], 1))
+            array[..., :-1] = np.floor(np.minimum(divided, 65535) + 0.5)
+        values, exif = {tag.code: tag.value for tag in page.tags}, Image.Exif()
+    for tag in _KEPT_EXIF & values.keys():
+        exif[tag] = values[tag]
+    upright = _upright(array, values.get(_TAG.Orientation, 1))
+    return dataclasses.replace(from_array(upright), icc=values.get(_TAG.InterColorProfile), exif=exif)
+
+
+def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
+    return np.ascontiguousarray(_UPRIGHT.get(orientation, lambda x: x)(array))
+
+
+def _kept_exif(image: Image.Image) -> Image.Exif:
+    old, new = image.getexif(), Image.Exif()
+    for tag in _KEPT_EXIF & old.keys():
+        new[tag] = old[tag]
+    for ifd in _KEPT_IFDS:
+        new.get_ifd(ifd).update(old.get_ifd(ifd))
+    # The picture's size, which will not be this any more.
+    for tag in (_TAG.ExifImageWidth, _TAG.ExifImageHeight):
+        new.get_ifd(ExifTags.IFD.Exif).pop(tag, None)
+    return new
+
+
+def check_fits(size: tuple[int, int], into: Format) -> None:
+    """Raise an InputError if the format does not hold pictures of (height, width) pixels."""
+    if max(size) > into.longest:
+        raise InputError(
+            f"the result would have {size[1]} x {size[0]} pixels, and {into.pillow} holds at most {into.longest} a "
+            "side; choose another format, such as png."
+        )
+
+
+def write_photo(
+    path, photo: Photo, *, into: Format | None = None, quality: int | None = None, metadata: bool = False
+) -> None:
+    """Write a photo, through a temporary name.
+
+    A format without transparency gets the photo on white, one without 16 bits gets it rounded to 8.
+
+    Args:
+      into: the format; by default that of the path's extension.
+      quality: of JPEG (default 95) and WebP (95; 100 is lossless), 1 to 100.
+      metadata: also write EXIF and XMP, as far as the format holds them. The colour profile is always written.
+
+    Raises:
+      InputError: too large for the format.
+      OSError: cannot be written; nothing is left.
+    """
+    into = into or format_of(path)
+    check_fits(photo.colour.shape[:2], into)
+    photo = photo if into.alpha else on_white(photo)
+    array = levels(photo) if into.sixteen else to_8_bit(levels(photo))
+    exif = photo.exif.tobytes() if metadata and photo.exif else None
+    with replacing(path) as partial:
+        if array.dtype == np.uint8 or array.shape[2] == 1:
+            options = {"icc_profile": photo.icc, "exif": exif, "xmp": photo.xmp if metadata else None}
+            options = {name: value for name, value in options.items() if value} | into.options(quality)
+            image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
+            image.save(partial, format=into.pillow, **options)
+        elif into.pillow == "PNG":
+            partial.write_bytes(
+                _with_chunks(imagecodecs.png_encode(np.ascontiguousarray(array)), icc=photo.icc, exif=exif)
+            )
+        else:
+            tifffile.imwrite(
+                partial,
+                array,
+                photometric="rgb" if array.shape[2] > 2 else "minisblack",
+                planarconfig="contig",
+                extrasamples=None if photo.alpha is None else ["unassalpha"],
+                compression="zlib",
+                predictor=True,
+                metadata=None,
+                software=False,
+                iccprofile=photo.icc,
+                extratags=[
+                    (tag, "s", 0, value, True) for tag, value in (photo.exif or {}).items() if isinstance(value, str)
+                ]
+                if metadata
+                else [],
+            )
+
+
+def _with_chunks(png: bytes, *, icc: bytes | None, exif: bytes | None) -> bytes:
+    """An encoded PNG with a colour profile and EXIF, as chunks before its pixels (PNG specification, 11.3)."""
+    contents = {
+        b"iCCP": icc and b"ICC profile\0\0" + zlib.compress(icc),
+        b"eXIf": exif and exif.removeprefix(b"Exif\0\0"),
+    }
+    chunks = b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in contents.items()
+        if data
+    )
+    header = 8 + 25  # the signature and IHDR
+    return png[:header] + chunks + png[header:]
