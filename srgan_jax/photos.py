@@ -83,9 +83,7 @@ def upscale_files(inputs, out, *, ckpt, blend_with=None, share: float = 0.5, opt
     todo = [job for job in jobs if not (options.resume and job.target.exists())]
     if not todo:
         return []
-    generator = generators.load(ckpt)
-    if blend_with is not None:
-        generator = blend(generator, generators.load(blend_with), share)
+    generator = load(ckpt, blend_with=blend_with, share=share)
     failures = []
     with _Progress(len(jobs), skipped=len(jobs) - len(todo)) as progress:
         upscaler = Upscaler(
@@ -104,6 +102,12 @@ def upscale_files(inputs, out, *, ckpt, blend_with=None, share: float = 0.5, opt
 
         _run(todo, upscaler, options, fail)
     return failures
+
+
+def load(ckpt, *, blend_with=None, share: float = 0.5) -> generators.Generator:
+    """A generator, or what lies between two (upscaling.blend)."""
+    generator = generators.load(ckpt)
+    return generator if blend_with is None else blend(generator, generators.load(blend_with), share)
 
 
 def _run(jobs: list[Job], upscaler: Upscaler, options: Options, fail) -> None:

@@ -70,9 +70,10 @@ def cache_directory() -> pathlib.Path:
 
 def run(flags) -> int:
     """Do what the flags say; returns the exit status."""
-    from srgan_jax import photos  # imports JAX: only once the flags are known to be right
+    from srgan_jax import photos, video  # import JAX: only once the flags are known to be right
 
-    keep_compiled_programs()
+    if any(video.is_video(path) for path in flags.inputs):
+        return run_video(flags)
     failures = photos.upscale_files(
         flags.inputs,
         flags.out,
@@ -95,9 +96,36 @@ def run(flags) -> int:
     return 1 if failures else 0
 
 
+def run_video(flags) -> int:
+    """The same for a video."""
+    from srgan_jax import photos, video
+    from srgan_jax.errors import InputError
+
+    if len(flags.inputs) > 1:
+        raise InputError(f"videos are enlarged one at a time, got {len(flags.inputs)} inputs.")
+    unused = {"--format": flags.format, "--quality": flags.quality, "--compare": flags.compare}
+    for name, value in unused.items():
+        if value:
+            raise InputError(f"{name} is for pictures, {flags.inputs[0]} is a video.")
+    photos.check_options(photos.Options(scale=flags.scale, tile=flags.tile))
+    if flags.resume and pathlib.Path(flags.out).exists():
+        return 0
+    video.upscale_video(
+        flags.inputs[0],
+        flags.out,
+        photos.load(flags.ckpt, blend_with=flags.blend_with, share=flags.blend),
+        scale=flags.scale,
+        tile=flags.tile,
+        ensemble=flags.ensemble,
+        metadata=flags.keep_metadata,
+    )
+    return 0
+
+
 def main():
     flags = parse_arguments()
     with report_input_errors():
+        keep_compiled_programs()
         sys.exit(run(flags))
 
 

@@ -1,0 +1,134 @@
+"""A video -> a larger one, frame by frame; its sound is copied and its timestamps are kept."""
+
+import collections
+import pathlib
+import time
+from fractions import Fraction
+
+import jax
+import numpy as np
+import tqdm
+
+from srgan_jax import photo
+from srgan_jax.errors import InputError
+from srgan_jax.files import replacing
+from srgan_jax.upscaling import GRID, Upscaler
+
+# Containers, and what their pictures are encoded with: at high quality, as they were compressed once before.
+ENCODERS = {
+    **dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv"), ("libx264", {"crf": "16", "preset": "medium"})),
+    ".webm": ("libvpx-vp9", {"crf": "20", "b:v": "0"}),
+}
+EXTENSIONS = {*ENCODERS, ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp"}
+_PIXELS = "yuv420p"
+
+
+def is_video(path) -> bool:
+    """Whether the name is that of a video."""
+    return pathlib.Path(path).suffix.lower() in EXTENSIONS
+
+
+def upscale_video(source, out, generator, *, scale=None, tile: int, ensemble: bool = False, metadata: bool = False):
+    """Enlarge a video; its frames become 8-bit.
+
+    Args:
+      source, out: paths; `out` ends in one of ENCODERS.
+      generator: generators.Generator.
+      scale: of the result, by default the network's; sides are rounded down to even numbers of pixels.
+      tile, ensemble: see upscaling.Upscaler.
+      metadata: keep title, date, place and the like.
+
+    Raises:
+      InputError: PyAV is not installed, no such file or no video in it, a damaged one, or a container that does not
+        take its sound. Nothing is left then.
+    """
+    try:
+        import av
+    except ImportError:
+        raise InputError('videos need PyAV: pip install "av>=14,<20" (requirements-video.txt).') from None
+    source, out = pathlib.Path(source), pathlib.Path(out)
+    if not source.is_file():
+        raise InputError(f"{source}: no such file.")
+    if out.suffix.lower() not in ENCODERS:
+        raise InputError(f"{out}: a video is written as one of {' '.join(ENCODERS)}.")
+    if out.exists() and out.samefile(source):
+        raise InputError(f"{out} is an input and would be overwritten; choose another -o.")
+    upscaler = Upscaler(
+        generator.module,
+        generator.variables,
+        tile=tile,
+        grid=GRID,
+        ensemble=ensemble,
+        devices=jax.local_devices(),
+    )
+    factor = generator.module.scale if scale is None else Fraction(str(scale))
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with replacing(out) as partial, av.open(str(source)) as pictures, av.open(str(source)) as sound:
+            if not pictures.streams.video:
+                raise InputError(f"{source}: holds no video.")
+            with av.open(str(partial), "w") as result:
+                _convert(pictures, sound, result, upscaler, factor, out.suffix.lower(), metadata)
+    except av.error.FFmpegError as error:
+        raise InputError(f"{source}: cannot be converted ({error.strerror}).") from None
+
+
+def _convert(pictures, sound, result, upscaler, factor, container, metadata) -> None:
+    from av import VideoFrame
+
+    shown = pictures.streams.video[0]
+    shown.thread_type = "AUTO"
+    encoder, options = ENCODERS[container]
+    encoded = result.add_stream(encoder, rate=shown.average_rate or 25, options=options)
+    try:
+        copied = {stream.index: result.add_stream_from_template(stream) for stream in sound.streams.audio}
+    except ValueError as error:
+        raise InputError(f"{pictures.name}: its sound cannot be copied into {container} ({error}); try .mkv.") from None
+    if metadata:
+        result.metadata.update(pictures.metadata)
+    packets = sound.demux(*sound.streams.audio) if copied else iter(())
+    waiting, frames = collections.deque(), collections.deque()
+
+    def prepared():
+        for frame in pictures.decode(shown):
+            frames.append(frame)
+            # Turned as its player would.
+            rgb = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+            waiting.append(photo.from_array(np.ascontiguousarray(rgb)))
+            yield photo.prepare(waiting[-1], upscaler)
+
+    def copy_sound(until):
+        """Sound goes into the file beside the pictures that it belongs to."""
+        for packet in packets:
+            if packet.dts is None:  # the end
+                continue
+            packet_time = packet.dts * packet.time_base
+            packet.stream = copied[packet.stream.index]
+            result.mux(packet)
+            if packet_time > until:
+                return
+
+    start, megapixels = time.perf_counter(), 0.0
+    with tqdm.tqdm(total=shown.frames or None, unit=" frames") as bar:
+        for picture in upscaler.stream(prepared()):
+            enlarged = photo.finish(waiting.popleft(), picture.sr, scale=factor).colour
+            height, width = (max(2, n // 2 * 2) for n in enlarged.shape[:2])
+            frame, old = (
+                VideoFrame.from_ndarray(np.ascontiguousarray(enlarged[:height, :width]), "rgb24"),
+                frames.popleft(),
+            )
+            if not megapixels:
+                encoded.width, encoded.height, encoded.pix_fmt = width, height, _PIXELS
+                encoded.codec_context.time_base = old.time_base
+                # What to_ndarray has converted from: BT.601 in video levels, whatever the original's tags say.
+                encoded.codec_context.colorspace, encoded.codec_context.color_range = 5, 1
+            frame.pts, frame.time_base = old.pts, old.time_base
+            result.mux(encoded.encode(frame))
+            copy_sound(old.time)
+            megapixels += height * width / 1e6
+            bar.set_postfix_str(f"{megapixels / (time.perf_counter() - start):.2f} megapixels/s", refresh=False)
+            bar.update()
+    if not megapixels:
+        raise InputError(f"{pictures.name}: holds no frame that can be decoded.")
+    result.mux(encoded.encode(None))
+    copy_sound(float("inf"))
