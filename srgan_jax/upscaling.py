@@ -123,8 +123,7 @@ class Upscaler:
         devices: list[jax.Device] | None = None,
         progress: Callable[[Picture, float], object] = lambda picture, share: None,
     ):
-        if variables.get("batch_stats"):
-            module, variables = fold_batch_norm(module, variables)
+        module, variables = fold_batch_norm(module, variables)
         self.module, self.tile, self.grid, self.ensemble, self.progress = module, tile, grid, ensemble, progress
         self._mesh = sharding.create_mesh(jax.local_devices()[:1] if devices is None else devices)
         self._params = jax.device_put(variables["params"], sharding.replicated(self._mesh))

@@ -10,7 +10,7 @@ from tiny import initialise, quick_jit
 
 from srgan_jax import upscaling
 from srgan_jax.errors import InputError
-from srgan_jax.models import SRResNet
+from srgan_jax.models import MSRResNet, SRResNet
 from srgan_jax.upscaling import Upscaler
 
 SCALE = 2
@@ -74,6 +74,14 @@ def test_tiled_equals_whole_with_an_enlarged_input_added(skip):
         lr = picture(*size)
         sr = Upscaler(module, variables(module), tile=8, grid=8)(lr)
         assert_levels(sr, whole(module, lr))
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4])
+def test_tiled_equals_whole_for_another_network(scale):
+    module = MSRResNet(scale=scale, features=4, num_blocks=1)
+    for size in ((1, 3), (29, 17)):
+        lr = picture(*size)
+        assert_levels(Upscaler(module, variables(module), tile=8, grid=8)(lr), whole(module, lr))
 
 
 def test_a_margin_too_small_leaves_no_tile(monkeypatch):

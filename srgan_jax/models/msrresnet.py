@@ -4,11 +4,10 @@ import math
 from typing import ClassVar
 
 import flax.linen as nn
-import jax
 import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
-from srgan_jax.layers import conv, pixel_shuffle
+from srgan_jax.layers import Enlarge, add, conv, pixel_shuffle
 from srgan_jax.models.srresnet import ResidualBlock
 
 # How often each scale shuffles pixels, and by how much.
@@ -61,7 +60,7 @@ class MSRResNet(nn.Module):
         x = leaky_relu(conv(self.features, (3, 3), dtype=self.dtype, name="hr")(x))
         sr = conv(self.channels, (3, 3), dtype=self.dtype, name="output")(x).astype(jnp.float32)
         # Half-pixel centres, the border repeated: PyTorch's align_corners=False.
-        return unit_to_signed(sr + jax.image.resize(lr.astype(jnp.float32), sr.shape, "bilinear"))
+        return unit_to_signed(add(Enlarge("bilinear", self.scale, name="global_skip")(lr.astype(jnp.float32)), sr))
 
     @property
     def receptive_radius(self) -> int:
