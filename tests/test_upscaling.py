@@ -2,6 +2,10 @@
 
 import functools
 import itertools
+import os
+import pathlib
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -13,6 +17,7 @@ from srgan_jax.errors import InputError
 from srgan_jax.models import MSRResNet, SRResNet
 from srgan_jax.upscaling import Upscaler
 
+ROOT = pathlib.Path(__file__).parents[1]
 SCALE = 2
 MODULE = SRResNet(scale=SCALE, features=4, num_blocks=1)
 
@@ -116,13 +121,25 @@ def test_small_pictures_share_few_programs():
     assert upscaling.enlarge_windows._cache_size() == 4
 
 
-def test_a_stream_of_pictures_of_all_sizes_over_several_devices():
-    # One process has one CPU device unless told otherwise before JAX starts: a mesh of the same one is not allowed.
+def stream(devices):
+    """Enlarge pictures of several sizes in one stream, and compare."""
     pictures = [picture(*size) for size in ((9, 7), (30, 20), (9, 7), (1, 50))]
-    upscaler = Upscaler(MODULE, variables(MODULE), tile=8, grid=8, devices=jax.local_devices())
+    upscaler = Upscaler(MODULE, variables(MODULE), tile=8, grid=8, devices=devices)
     for lr, done in zip(pictures, upscaler.stream(map(upscaler.prepare, pictures)), strict=True):
         assert done.todo == 0
         assert_levels(done.sr, whole(MODULE, lr))
+
+
+def test_a_stream_of_pictures_of_several_sizes():
+    stream(jax.local_devices())
+
+
+@pytest.mark.slow
+def test_devices_share_the_tiles():
+    code = "import jax, test_upscaling as t; assert jax.local_device_count() == 3; t.stream(jax.local_devices())"
+    environment = os.environ | {"XLA_FLAGS": "--xla_force_host_platform_device_count=3", "JAX_PLATFORMS": "cpu"}
+    environment["PYTHONPATH"] = os.pathsep.join(str(ROOT / folder) for folder in (".", "tests"))
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=environment, check=True)
 
 
 @pytest.mark.parametrize("late", [False, True], ids=["when it starts", "when it is fetched"])
