@@ -1,6 +1,7 @@
 """Whole pictures -> a table of PSNR and SSIM, under protocols that say what they are."""
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import math
