@@ -44,9 +44,10 @@ def signed_to_levels(image):
     return (image + 1.0) * 127.5
 
 
-def signed_to_uint8(image):
-    """The network's output in [-1, 1] -> uint8, rounded half up and clipped: what is saved and scored."""
-    return jnp.floor(jnp.clip(signed_to_levels(image), 0.0, 255.0) + 0.5).astype(jnp.uint8)
+def signed_to_integers(image, dtype=jnp.uint8):
+    """The network's output in [-1, 1] -> uint8 or uint16, rounded half up and clipped: what is saved and scored."""
+    highest = jnp.iinfo(dtype).max
+    return jnp.floor(jnp.clip((image + 1.0) * (highest / 2), 0, highest) + 0.5).astype(dtype)
 
 
 def turn(images, turns):

@@ -58,3 +58,14 @@ def test_accelerators_have_xlas(monkeypatch):
     images, kernel = np.ones((1, 4, 4, 16), np.float32), np.ones((9, 9, 16, 3), np.float32)
     out = convolutions.conv_general_dilated(images, kernel, (1, 1), SAME, dimension_numbers=("NHWC", "HWIO", "NHWC"))
     assert out.shape == (1, 4, 4, 3)
+
+
+@pytest.mark.parametrize("padding", [((0, 0), (0, 0)), ((4, 4), (0, 0)), ((4, 4), (4, 4)), ((0, 0), (4, 4))])
+@pytest.mark.parametrize("outputs", [1, 3, 16])
+def test_by_rows_is_xlas(outputs, padding):
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.normal(size=(2, 11, 10, 5)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(9, 9, 5, outputs)), jnp.float32)
+    ours = quick_jit(convolutions.by_rows, static_argnums=2)(images, kernel, padding)
+    theirs = lax.conv_general_dilated(images, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+    np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())

@@ -7,7 +7,7 @@ from tiny import quick_jit
 
 import srgan_jax
 from srgan_jax.errors import InputError
-from srgan_jax.images import decode_image, signed_to_uint8
+from srgan_jax.images import decode_image, signed_to_integers
 from srgan_jax.models import MSRResNet, SRResNet
 from srgan_jax.weights import layouts
 from srgan_jax.weights.__main__ import main
@@ -156,4 +156,4 @@ def test_the_published_leftthomas_weights(shared, tmp_path):
         return 10 * np.log10(255**2 / np.mean((np.asarray(levels, np.float64) - hr) ** 2))
 
     assert psnr(127.5 * (np.asarray(sr, np.float64) + 1)) == pytest.approx(29.5944, abs=1e-4)
-    assert psnr(signed_to_uint8(sr)) == pytest.approx(29.590, abs=5e-4)
+    assert psnr(signed_to_integers(sr)) == pytest.approx(29.590, abs=5e-4)
