@@ -15,7 +15,7 @@ import jax
 import numpy as np
 import tqdm
 
-from srgan_jax import generators, photo
+from srgan_jax import generators, photo, processes
 from srgan_jax.data.sources import FolderSource, readable_extensions
 from srgan_jax.errors import InputError
 from srgan_jax.images import save_image
@@ -61,7 +61,7 @@ class Job:
 
 
 def upscale_files(inputs, out, *, ckpt, blend_with=None, share: float = 0.5, options: Options | None = None):
-    """Enlarge pictures; one that cannot be read or written does not stop the others.
+    """Enlarge pictures; one that cannot be read or written does not stop the others. Several processes divide them.
 
     Args:
       inputs: paths of pictures and of folders, and patterns of them (*, ?, [], **). Folders are searched recursively
@@ -79,13 +79,19 @@ def upscale_files(inputs, out, *, ckpt, blend_with=None, share: float = 0.5, opt
     """
     options = options or Options()
     check_options(options)
-    jobs = plan(inputs, pathlib.Path(out), options)
+    jobs = processes.share(plan(inputs, pathlib.Path(out), options))
     todo = [job for job in jobs if not (options.resume and job.target.exists())]
-    if not todo:
-        return []
-    generator = load(ckpt, blend_with=blend_with, share=share)
     failures = []
-    with _Progress(len(jobs), skipped=len(jobs) - len(todo)) as progress:
+    if todo:
+        generator = load(ckpt, blend_with=blend_with, share=share)
+        failures = _upscale(todo, generator, options, done=len(jobs) - len(todo))
+    return [failure for of_one in processes.gather(failures) for failure in of_one]
+
+
+def _upscale(jobs: list[Job], generator: generators.Generator, options: Options, *, done: int) -> list[str]:
+    """Enlarge what one process has to; `done` of its pictures are left out. Returns a sentence for each failure."""
+    failures = []
+    with _Progress(len(jobs) + done, skipped=done) as progress:
         upscaler = Upscaler(
             generator.module,
             generator.variables,
@@ -100,7 +106,7 @@ def upscale_files(inputs, out, *, ckpt, blend_with=None, share: float = 0.5, opt
             failures.append(str(error))
             progress.failed()
 
-        _run(todo, upscaler, options, fail)
+        _run(jobs, upscaler, options, fail)
     return failures
 
 
@@ -270,7 +276,8 @@ class _Progress:
 
     def __init__(self, pictures: int, *, skipped: int):
         layout = "{percentage:3.0f}%|{bar}| {n:.2f}/{total} pictures [{elapsed}<{remaining}{postfix}]"
-        self._bar = tqdm.tqdm(total=pictures, initial=skipped, bar_format=layout)
+        hidden = not processes.is_first()
+        self._bar = tqdm.tqdm(total=pictures, initial=skipped, bar_format=layout, disable=hidden)
         self._start, self._megapixels = time.perf_counter(), 0.0
 
     def __enter__(self):

@@ -13,9 +13,10 @@ STATUSES = {InputError: 2, OSError: 2, NonFiniteError: 1, Interrupted: 143}
 
 def add_process_flags(parser):
     """What processes.join takes, for scripts that divide their work over processes."""
-    parser.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where no launcher tells it")
-    parser.add_argument("--processes", type=int, metavar="N", help="how many there are, where no launcher tells it")
-    parser.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0")
+    group = parser.add_argument_group("several processes, which divide the pictures")
+    group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where no launcher tells it")
+    group.add_argument("--processes", type=int, metavar="N", help="how many there are, where no launcher tells it")
+    group.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import os
 import pathlib
 import sys
 
-from srgan_jax.scripts import report_input_errors
+from srgan_jax.scripts import add_process_flags, report_input_errors
 
 EXAMPLES = """examples:
   srgan-upscale photo.jpg -o large.png --ckpt runs/srgan_vgg54
@@ -44,6 +44,7 @@ def parse_arguments(arguments=None):
         "--compare", action="store_true", help="also write NAME_compare.png: bicubic beside the result"
     )
     written.add_argument("--resume", action="store_true", help="leave out pictures whose result is there")
+    add_process_flags(parser)
     parsed = parser.parse_args(arguments)
     if (parsed.blend is None) != (parsed.blend_with is None):
         parser.error("--blend and --blend-with need each other")
@@ -70,8 +71,9 @@ def cache_directory() -> pathlib.Path:
 
 def run(flags) -> int:
     """Do what the flags say; returns the exit status."""
-    from srgan_jax import photos, video  # import JAX: only once the flags are known to be right
+    from srgan_jax import photos, processes, video  # import JAX: only once the flags are known to be right
 
+    processes.join(flags.coordinator, flags.processes, flags.process)
     if any(video.is_video(path) for path in flags.inputs):
         return run_video(flags)
     failures = photos.upscale_files(
@@ -91,16 +93,18 @@ def run(flags) -> int:
             resume=flags.resume,
         ),
     )
-    for failure in failures:
+    for failure in failures if processes.is_first() else []:
         print(f"Error: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 
 def run_video(flags) -> int:
     """The same for a video."""
-    from srgan_jax import photos, video
+    from srgan_jax import photos, processes, video
     from srgan_jax.errors import InputError
 
+    if not processes.is_first():  # frames are not divided
+        return 0
     if len(flags.inputs) > 1:
         raise InputError(f"videos are enlarged one at a time, got {len(flags.inputs)} inputs.")
     unused = {"--format": flags.format, "--quality": flags.quality, "--compare": flags.compare}

@@ -12,11 +12,14 @@ import time
 import jax
 import numpy as np
 import pytest
-from tiny import make_tiny_config, read_state
+from tiny import initialise, make_tiny_config, read_state
 
 from srgan_jax import processes
 from srgan_jax.errors import InputError
+from srgan_jax.generators import architecture_of
 from srgan_jax.images import save_image
+from srgan_jax.models import SRResNet
+from srgan_jax.weights.release import write_release
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -191,6 +194,24 @@ def test_evaluation_is_divided(tmp_path):
         assert len(list((out / "set").glob("*.png"))) == 3
     assert results[1] == results[2]
     assert "| set | 3 |" in printed[2][0] and "|" not in printed[2][1]
+
+
+def test_upscaling_is_divided(tmp_path):
+    rng = np.random.default_rng(0)
+    (tmp_path / "pictures").mkdir()
+    for i in range(3):
+        save_image(tmp_path / "pictures" / f"{i}.png", rng.integers(0, 256, (9, 8, 3), np.uint8))
+    (tmp_path / "pictures" / "broken.png").write_bytes(b"no picture")
+    module = SRResNet(features=4, num_blocks=0)
+    variables = initialise(module, np.zeros((1, 8, 8, 3), np.float32))
+    write_release(tmp_path / "x4.safetensors", architecture_of(module), variables)
+    arguments = [tmp_path / "pictures", "-o", tmp_path / "out", "--ckpt", tmp_path / "x4.safetensors"]
+    flags = ("--coordinator={coordinator}", "--processes={count}", "--process={index}")
+    group = start(2, ["upscale.py"], *arguments, flags=flags)
+    errors = [process.communicate(timeout=300)[1] for process in group]
+    assert [process.returncode for process in group] == [1, 1], errors
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["0.png", "1.png", "2.png"]
+    assert ["broken.png: not an image" in error for error in errors] == [True, False]
 
 
 @pytest.fixture
