@@ -11,8 +11,8 @@ import warnings
 import zipfile
 
 import numpy as np
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from srgan_jax.errors import InputError
 from srgan_jax.files import replacing
@@ -63,10 +63,8 @@ def write_safetensors(path, arrays: dict[str, np.ndarray], header: dict[str, str
         raise InputError(f"{path}: the file to write ends in .safetensors.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
-        try:
-            save_file(arrays, partial, metadata=header)
-        except SafetensorError as error:  # as which it reports a full disk, say
-            raise OSError(f"{path}: cannot be written ({error}).") from None
+        # Not save_file: it makes files that their owner alone can read.
+        partial.write_bytes(save(arrays, metadata=header))
 
 
 def _read(path: pathlib.Path, reader):
