@@ -53,6 +53,8 @@ def parse_arguments(arguments=None):
 
 def keep_compiled_programs() -> None:
     """Let JAX keep compiled networks in the user's cache directory, unless JAX_COMPILATION_CACHE_DIR names another."""
+    # For each program that it finds again, XLA would otherwise log a false alarm about the CPU's features.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     import jax
 
     if not jax.config.jax_compilation_cache_dir:
