@@ -4,6 +4,7 @@ Ranges (paper, section 3.2): LR images are in [0, 1], HR and SR images in [-1, 1
 uint8. Arrays are [..., height, width, channels].
 """
 
+import contextlib
 import io
 import os
 
@@ -77,18 +78,26 @@ def decode_image(file, *, channels: int | None = 3, name: str = "") -> np.ndarra
       ImageError: the file is missing, truncated, or no picture.
     """
     name = name or (str(file) if isinstance(file, (str, os.PathLike)) else "image")
+    with decoding(name), Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+        image = _to_8_bit(ImageOps.exif_transpose(image))
+        channels = channels or (1 if image.mode in ("1", "L", "LA") else 3)
+        return np.array(image.convert({1: "L", 3: "RGB"}[channels])).reshape(*image.size[::-1], channels)
+
+
+@contextlib.contextmanager
+def decoding(name):
+    """Within, whatever is wrong with a picture's file becomes an ImageError that names it."""
     try:
-        with Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
-            image = _to_8_bit(ImageOps.exif_transpose(image))
-            channels = channels or (1 if image.mode in ("1", "L", "LA") else 3)
-            return np.array(image.convert({1: "L", 3: "RGB"}[channels])).reshape(*image.size[::-1], channels)
+        yield
     except FileNotFoundError:
         raise ImageError(f"{name}: no such file.") from None
     except UnidentifiedImageError:
         raise ImageError(f"{name}: not an image that Pillow can read.") from None
-    # Pillow's decoders raise many types on damaged input: OSError, SyntaxError, struct.error, DecompressionBombError.
+    except InputError as error:
+        raise ImageError(f"{name}: {error}") from None
+    # Decoders raise many types on damaged input: OSError, SyntaxError, struct.error, DecompressionBombError.
     except Exception as error:
-        raise ImageError(f"{name}: cannot be read ({error}).") from None
+        raise ImageError(f"{name}: cannot be read ({' '.join(str(error).split())}).") from None
 
 
 def _to_8_bit(image: Image.Image) -> Image.Image:

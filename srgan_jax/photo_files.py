@@ -12,11 +12,11 @@ import zlib
 import imagecodecs
 import numpy as np
 import tifffile
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps
 
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.files import replacing
-from srgan_jax.images import ImageError
+from srgan_jax.images import decoding
 from srgan_jax.photo import Photo, from_array, from_pillow, levels, on_white, to_8_bit
 
 
@@ -103,18 +103,8 @@ def read_photo(path) -> Photo:
       ImageError: the file is missing, truncated, no picture, without pixels, or of more than twice Pillow's
         MAX_IMAGE_PIXELS.
     """
-    try:
-        with open(path, "rb") as file:
-            return _read_16_bit_tiff(file) or _read_with_pillow(file)
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file.") from None
-    except UnidentifiedImageError:
-        raise ImageError(f"{path}: not an image that Pillow can read.") from None
-    except InputError as error:
-        raise ImageError(f"{path}: {error}") from None
-    # Decoders raise many types on damaged input: OSError, SyntaxError, struct.error, DecompressionBombError.
-    except Exception as error:
-        raise ImageError(f"{path}: cannot be read ({' '.join(str(error).split())}).") from None
+    with decoding(path), open(path, "rb") as file:
+        return _read_16_bit_tiff(file) or _read_with_pillow(file)
 
 
 def _read_with_pillow(file) -> Photo:

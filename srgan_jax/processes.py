@@ -14,14 +14,20 @@ from srgan_jax.errors import InputError
 
 # What launchers tell every process of its number: (how many there are, which of them this is).
 _COUNTED = {
-    "Slurm": ("SLURM_NTASKS", "SLURM_PROCID"),
+    "Slurm": ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),  # of srun; a batch script by itself is one process
     "Open MPI": ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
 }
 
 HEARTBEAT = 60  # seconds of silence after which a process is taken for dead, and all others end
 
 
-def join(coordinator: str | None = None, processes: int | None = None, process: int | None = None, *, heartbeat=None):
+def join(
+    coordinator: str | None = None,
+    processes: int | None = None,
+    process: int | None = None,
+    *,
+    heartbeat: int = HEARTBEAT,
+) -> None:
     """Join the other processes of this run, if there are any. Must come before JAX computes anything.
 
     Without arguments they are found as the launcher tells: a TPU pod slice, Slurm, Open MPI, or Kubernetes. A program
@@ -31,7 +37,7 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
       coordinator: "HOST:PORT" of process 0, where the launcher does not tell it.
       processes: how many there are.
       process: which of them this is, from 0.
-      heartbeat: seconds, by default HEARTBEAT.
+      heartbeat: seconds of silence after which a process is taken for dead.
 
     Raises:
       InputError: arguments that do not belong together, or a launcher whose coordinator JAX cannot find.
@@ -48,18 +54,17 @@ def join(coordinator: str | None = None, processes: int | None = None, process: 
         return
     if process is not None and not 0 <= process < processes:
         raise InputError(f"--process must be from 0 to {processes - 1}, one less than --processes, got {process}.")
-    seconds = heartbeat or HEARTBEAT
     try:
         jax.distributed.initialize(
             coordinator,
             processes,
             process,
-            heartbeat_timeout_seconds=seconds,
-            shutdown_timeout_seconds=seconds,
+            heartbeat_timeout_seconds=heartbeat,
+            shutdown_timeout_seconds=heartbeat,
         )
     except ValueError as error:
         raise InputError(
-            f"{launcher or 'the command line'} asks for several processes, but JAX cannot join them ({error}) "
+            f"{launcher or 'the command line'} asks for several processes, but JAX cannot join them ({error}). "
             "Give each --coordinator HOST:PORT --processes N --process I; see docs/launching.md."
         ) from None
 

@@ -220,12 +220,12 @@ def joined(monkeypatch):
     calls = []
     monkeypatch.setattr(jax.distributed, "initialize", lambda *arguments, **options: calls.append(arguments))
     monkeypatch.setattr(processes.glob, "glob", lambda pattern: [])
-    for name in ("SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "KUBERNETES_SERVICE_HOST"):
+    for name in ("SLURM_STEP_NUM_TASKS", "OMPI_COMM_WORLD_SIZE", "KUBERNETES_SERVICE_HOST"):
         monkeypatch.delenv(name, raising=False)
     return calls
 
 
-SLURM = {"SLURM_NTASKS": "8", "SLURM_PROCID": "3"}
+SLURM = {"SLURM_STEP_NUM_TASKS": "8", "SLURM_PROCID": "3"}
 OPEN_MPI = {"OMPI_COMM_WORLD_SIZE": "2", "OMPI_COMM_WORLD_RANK": "1"}
 KUBERNETES = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
 
@@ -235,7 +235,8 @@ KUBERNETES = {"KUBERNETES_SERVICE_HOST": "10.0.0.1"}
     [
         ({}, (), []),
         (SLURM, (), [(None, 8, 3)]),
-        (SLURM | {"SLURM_NTASKS": "1"}, (), []),
+        (SLURM | {"SLURM_STEP_NUM_TASKS": "1"}, (), []),
+        ({"SLURM_NTASKS": "8", "SLURM_PROCID": "0"}, (), []),  # in a batch script, without srun
         (OPEN_MPI, (), [(None, 2, 1)]),
         (OPEN_MPI, ("host:1234",), [("host:1234", 2, 1)]),
         (KUBERNETES, (), []),  # a pod of its own

@@ -13,7 +13,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from srgan_jax.errors import InputError, nearest_name
-from srgan_jax.images import ImageError, decode_image
+from srgan_jax.images import decode_image, decoding
 
 # The natural colour photographs in scikit-image's wheel. motorcycle_right.png is left out: it shows the scene of
 # motorcycle_left.png once more, so that one of them could be trained on and the other held out.
@@ -276,12 +276,9 @@ def _one_line(error: Exception) -> str:
 
 def _header_size(file, *, name: str) -> tuple[int, int]:
     """(height, width) as decode_image would give, orientation applied."""
-    try:
-        with Image.open(file) as image:
-            width, height = image.size
-            # Pillow has turned a TIFF's size already, and would decode a whole PNG to look for EXIF at its end.
-            header = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
-            turned = header and image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
-    except Exception as error:  # damaged headers raise many types, as in decode_image
-        raise ImageError(f"{name}: cannot be read ({error}).") from None
+    with decoding(name), Image.open(file) as image:
+        width, height = image.size
+        # Pillow has turned a TIFF's size already, and would decode a whole PNG to look for EXIF at its end.
+        header = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
+        turned = header and image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)

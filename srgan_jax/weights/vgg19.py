@@ -18,7 +18,7 @@ WHERE = (
     "that --config.vgg_weights and --vgg take."
 )
 
-# What Keras itself downloads, and its MD5 (both in keras/src/applications/vgg19.py).
+# What Keras itself downloads, and the MD5 that it checks.
 KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg19/{KERAS_FILE}"
 KERAS_MD5 = "253f8cb515780f3b799900260a226db6"
@@ -91,7 +91,7 @@ def load_vgg19(path, layers) -> tuple[dict, str]:
 
     Args:
       path: what `convert_vgg19` writes, or any file that arrays.read_arrays reads with arrays under Keras names
-        ("block1_conv1/kernel", HWIO) or torchvision names ("features.0.weight", OIHW). Nothing is ever unpickled.
+        ("block1_conv1/kernel", HWIO) or torchvision names ("features.0.weight", OIHW). No code in it is ever run.
 
     Returns:
       (parameters of models.VGG19, preprocessing: "caffe" or "torchvision").
