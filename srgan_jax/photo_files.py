@@ -12,7 +12,7 @@ import zlib
 import imagecodecs
 import numpy as np
 import tifffile
-from PIL import ExifTags, Image, ImageOps
+from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.files import replacing
@@ -55,6 +55,8 @@ _TAG = ExifTags.Base
 _KEPT_EXIF = {_TAG.ImageDescription, _TAG.Make, _TAG.Model, _TAG.Software, _TAG.DateTime, _TAG.Artist, _TAG.Copyright}
 _KEPT_EXIF |= {_TAG.Rating, _TAG.XPTitle, _TAG.XPComment, _TAG.XPAuthor, _TAG.XPKeywords, _TAG.XPSubject}
 _KEPT_IFDS = (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo)
+
+_PNG_XMP = "XML:com.adobe.xmp"  # the keyword of the text that holds it
 
 # What Pillow calls the 16-bit PNGs that it makes 8-bit.
 _PNG_SIXTEEN = ("RGB;16B", "LA;16B", "RGBA;16B")
@@ -149,7 +151,8 @@ def _read_16_bit_tiff(file) -> Photo | None:
     for tag in _KEPT_EXIF & values.keys():
         exif[tag] = values[tag]
     upright = _upright(array, values.get(_TAG.Orientation, 1))
-    return dataclasses.replace(from_array(upright), icc=values.get(_TAG.InterColorProfile), exif=exif)
+    icc, xmp = values.get(_TAG.InterColorProfile), values.get(_TAG.XMLPacket)
+    return dataclasses.replace(from_array(upright), icc=icc, exif=exif, xmp=xmp)
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
@@ -197,16 +200,16 @@ def write_photo(
     check_fits(photo.colour.shape[:2], into)
     photo = photo if into.alpha else on_white(photo)
     array = levels(photo) if into.sixteen else to_8_bit(levels(photo))
-    exif = photo.exif.tobytes() if metadata and photo.exif else None
+    exif, xmp = (photo.exif, photo.xmp) if metadata else (None, None)
+    exif = Image.Exif() if exif is None else exif  # one that has only nested tables counts as false
     with replacing(path) as partial:
         if array.dtype == np.uint8 or array.shape[2] == 1:
-            options = {"icc_profile": photo.icc, "exif": exif, "xmp": photo.xmp if metadata else None}
-            options = {name: value for name, value in options.items() if value} | into.options(quality)
+            options = into.options(quality) | {"icc_profile": photo.icc} | _pillow_metadata(into, exif, xmp)
             image = Image.fromarray(array[..., 0] if array.shape[2] == 1 else array)
-            image.save(partial, format=into.pillow, **options)
+            image.save(partial, format=into.pillow, **{name: value for name, value in options.items() if value})
         elif into.pillow == "PNG":
             partial.write_bytes(
-                _with_chunks(imagecodecs.png_encode(np.ascontiguousarray(array)), icc=photo.icc, exif=exif)
+                _with_chunks(imagecodecs.png_encode(np.ascontiguousarray(array)), icc=photo.icc, exif=exif, xmp=xmp)
             )
         else:
             tifffile.imwrite(
@@ -220,19 +223,42 @@ def write_photo(
                 metadata=None,
                 software=False,
                 iccprofile=photo.icc,
-                extratags=[
-                    (tag, "s", 0, value, True) for tag, value in (photo.exif or {}).items() if isinstance(value, str)
-                ]
-                if metadata
-                else [],
+                extratags=[(tag, "s", 0, value, True) for tag, value in exif.items() if isinstance(value, str)]
+                + [(_TAG.XMLPacket, "B", len(packet), packet, True) for packet in (xmp,) if packet],
             )
 
 
-def _with_chunks(png: bytes, *, icc: bytes | None, exif: bytes | None) -> bytes:
-    """An encoded PNG with a colour profile and EXIF, as chunks before its pixels (PNG specification, 11.3)."""
+def _nested(exif: Image.Exif) -> bool:
+    """Whether it has tables within the table, whose tags are not among its own."""
+    return any(exif.get_ifd(ifd) for ifd in _KEPT_IFDS)
+
+
+def _exif_bytes(exif: Image.Exif) -> bytes:
+    return exif.tobytes() if exif or _nested(exif) else b""
+
+
+def _pillow_metadata(into: Format, exif: Image.Exif, xmp: bytes | None) -> dict:
+    """Options that make Pillow write EXIF and XMP into a format."""
+    if into.pillow == "PNG" and xmp:
+        text = PngImagePlugin.PngInfo()
+        text.add_itxt(_PNG_XMP, xmp.decode("utf-8", "replace"))
+        return {"exif": _exif_bytes(exif), "pnginfo": text}
+    if into.pillow == "TIFF":
+        tags = Image.Exif()
+        tags.load(_exif_bytes(exif))
+        if xmp:
+            tags[_TAG.XMLPacket] = xmp
+        # Pillow compresses with libtiff, which it cannot make write nested tables.
+        return {"exif": tags} | ({"compression": None} if _nested(exif) else {})
+    return {"exif": _exif_bytes(exif), "xmp": xmp}
+
+
+def _with_chunks(png: bytes, *, icc: bytes | None, exif: Image.Exif, xmp: bytes | None) -> bytes:
+    """An encoded PNG with a colour profile, EXIF and XMP, as chunks before its pixels (PNG specification, 11.3)."""
     contents = {
         b"iCCP": icc and b"ICC profile\0\0" + zlib.compress(icc),
-        b"eXIf": exif and exif.removeprefix(b"Exif\0\0"),
+        b"eXIf": _exif_bytes(exif).removeprefix(b"Exif\0\0"),
+        b"iTXt": xmp and _PNG_XMP.encode() + bytes(5) + xmp,  # neither compressed, nor of a language
     }
     chunks = b"".join(
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -2,23 +2,27 @@
 
 import os
 import pathlib
+import struct
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms
+from skimage import color
 from tiny import write_bicubic_network
 
 from srgan_jax import photos, upscale_command
 from srgan_jax.errors import InputError
-from srgan_jax.photo_files import read_photo
+from srgan_jax.photo import Photo
+from srgan_jax.photo_files import read_photo, write_photo
 from srgan_jax.photos import Options
 
 RGB = Image.fromarray(
     np.kron(np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
 )
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF/></x:xmpmeta>'
 SIZE = (20, 12)
 LARGE = (80, 48)
 
@@ -83,13 +87,13 @@ def test_quality(pictures, ckpt, tmp_path):
     np.testing.assert_array_equal(*exact)
 
 
-@pytest.mark.parametrize("extension", ["png", "jpg", "webp"])
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tif"])
 def test_metadata_and_colour_profile(ckpt, tmp_path, extension):
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation], exif[ExifTags.Base.Artist] = 6, "A. Name"
     exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ExifImageWidth] = SIZE[0]
     exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSMapDatum] = "WGS-84"
-    RGB.save(tmp_path / "in.jpg", exif=exif, icc_profile=SRGB)
+    RGB.save(tmp_path / "in.jpg", exif=exif, icc_profile=SRGB, xmp=XMP)
     for keep in (False, True):
         out = tmp_path / f"{keep}.{extension}"
         photos.upscale_files([tmp_path / "in.jpg"], out, ckpt=ckpt, options=Options(keep_metadata=keep))
@@ -100,30 +104,37 @@ def test_metadata_and_colour_profile(ckpt, tmp_path, extension):
             assert found.get(ExifTags.Base.Artist) == ("A. Name" if keep else None)
             assert found.get_ifd(ExifTags.IFD.GPSInfo) == ({ExifTags.GPS.GPSMapDatum: "WGS-84"} if keep else {})
             assert ExifTags.Base.ExifImageWidth not in found.get_ifd(ExifTags.IFD.Exif)
+            assert picture.info.get("xmp") == (XMP if keep else None)
+
+
+@pytest.mark.parametrize("extension", ["png", "jpg", "webp", "tif"])
+def test_metadata_in_nested_tables_alone(tmp_path, extension):
+    exif, path = Image.Exif(), tmp_path / f"out.{extension}"
+    exif.get_ifd(ExifTags.IFD.GPSInfo)[ExifTags.GPS.GPSMapDatum] = "WGS-84"
+    write_photo(path, Photo(np.zeros((8, 8, 3), np.uint8), exif=exif), metadata=True)
+    assert read_photo(path).exif.get_ifd(ExifTags.IFD.GPSInfo) == {ExifTags.GPS.GPSMapDatum: "WGS-84"}
 
 
 @pytest.mark.parametrize("extension", ["png", "tif"])
 def test_sixteen_bits_keep_metadata_and_profile(ckpt, tmp_path, extension):
-    from srgan_jax.photo import Photo
-    from srgan_jax.photo_files import write_photo
-
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "A. Name"
     levels = np.random.default_rng(0).integers(0, 65536, (3, 4, 3), np.uint16).repeat(4, 0).repeat(4, 1)
-    write_photo(tmp_path / f"in.{extension}", Photo(levels, None, SRGB, exif), metadata=True)
+    write_photo(tmp_path / f"in.{extension}", Photo(levels, None, SRGB, exif, XMP), metadata=True)
     out = tmp_path / f"out.{extension}"
     photos.upscale_files([tmp_path / f"in.{extension}"], out, ckpt=ckpt, options=Options(keep_metadata=True))
     photo = read_photo(out)
-    assert photo.icc == SRGB and photo.exif[ExifTags.Base.Artist] == "A. Name"
+    assert photo.icc == SRGB and photo.exif[ExifTags.Base.Artist] == "A. Name" and photo.xmp == XMP
     # All of the 16 bits: flat areas keep their level to 1 in 65536.
     assert photo.colour.dtype == np.uint16
     assert np.abs(photo.colour[7::16, 7::16].astype(int) - levels[2::4, 2::4]).max() <= 2
     with Image.open(out) as picture:  # another reader sees the same, in 8 bits
+        assert picture.info["xmp"] == XMP
         assert np.abs(np.asarray(picture).astype(int) - photo.colour // 256).max() <= 1
 
 
-def test_cmyk_is_converted_by_its_profile(ckpt, tmp_path):
-    # A profile for Lab numbers is no CMYK profile: without a usable one Pillow's own formula is used.
+def test_cmyk_without_a_usable_profile(ckpt, tmp_path):
+    # A profile for RGB numbers is no CMYK profile: without a usable one Pillow's own formula is used.
     RGB.convert("CMYK").save(tmp_path / "plain.tif")
     RGB.convert("CMYK").save(tmp_path / "profile.tif", icc_profile=SRGB)
     photos.upscale_files([tmp_path / "*.tif"], tmp_path / "out", ckpt=ckpt)
@@ -131,6 +142,35 @@ def test_cmyk_is_converted_by_its_profile(ckpt, tmp_path):
     assert plain.icc is None and profile.icc is None
     np.testing.assert_array_equal(plain.colour, profile.colour)
     assert np.abs(plain.colour[8::16, 8::16].astype(int) - np.asarray(RGB)[2::4, 2::4]).max() < 12
+
+
+def make_cmyk_profile(lab) -> bytes:
+    """An ICC profile (version 2) that knows the Lab of each of the 16 mixtures of full inks: uint8 [2, 2, 2, 2, 3]."""
+    ramp = bytes(range(256))
+    table = b"mft1" + bytes(4) + bytes([4, 3, 2, 0]) + struct.pack(">9i", *(np.eye(3, dtype=int).ravel() << 16))
+    table += 4 * ramp + lab.tobytes() + 3 * ramp
+    white = b"XYZ " + bytes(4) + struct.pack(">3i", *(round(65536 * x) for x in (0.9642, 1, 0.8249)))
+    tags, offset, entries = {b"A2B0": table, b"wtpt": white}, 128 + 4 + 24, b""
+    for name, data in tags.items():
+        entries += name + struct.pack(">II", offset, len(data))
+        offset += len(data)
+    header = struct.pack(">I4sI4s4s4s12s4s", offset, b"", 0x02100000, b"prtr", b"CMYK", b"Lab ", b"", b"acsp")
+    header = header + bytes(28) + white[8:]
+    return header.ljust(128, b"\0") + struct.pack(">I", len(tags)) + entries + b"".join(tags.values())
+
+
+def test_cmyk_is_converted_by_its_profile(ckpt, tmp_path):
+    # Inks that no printer has: magenta prints green (Lab 50, -40, 30), everything else black.
+    lab = np.zeros((2, 2, 2, 2, 3), np.uint8) + np.array([0, 128, 128], np.uint8)
+    lab[0, 0, 0, 0], lab[0, 1, 0, 0] = (255, 128, 128), (128, 88, 158)
+    cmyk = np.zeros((12, 12, 4), np.uint8)
+    cmyk[:, 6:, 1] = 255
+    Image.frombytes("CMYK", (12, 12), cmyk.tobytes()).save(tmp_path / "in.tif", icc_profile=make_cmyk_profile(lab))
+    photos.upscale_files([tmp_path / "in.tif"], tmp_path / "out.png", ckpt=ckpt)
+    photo = read_photo(tmp_path / "out.png")
+    assert photo.icc is None and photo.colour[24, 4].min() >= 250
+    expected = 255 * color.lab2rgb([128 / 255 * 100, -40, 30])
+    np.testing.assert_allclose(photo.colour[24, 44], expected, atol=10)
 
 
 def test_no_halo_around_what_is_seen(ckpt, tmp_path):

@@ -1,5 +1,6 @@
 """A second of video with sound, enlarged."""
 
+import struct
 from fractions import Fraction
 
 import numpy as np
@@ -67,6 +68,23 @@ def test_pictures_are_enlarged_sound_and_times_are_kept(clip, ckpt, tmp_path, ex
     for i, (new, old) in enumerate(zip(frames, old_frames, strict=True)):
         column = 4 * (2 * i + 14) % (4 * WIDTH - 8) + 4
         assert np.abs(new[48, column].astype(int) - old[12, column // 4]).max() <= 8, i
+
+
+def test_turned_frames_are_upright(clip, ckpt, tmp_path):
+    """A phone's video: the container tells the player to turn it clockwise by a quarter."""
+    turned = tmp_path / "turned.mp4"
+    video.upscale_video(clip, turned, generators.load(ckpt), tile=64, scale=1)
+    data = bytearray(turned.read_bytes())
+    matrix = data.index(b"tkhd") + 44  # of the track header (ISO 14496-12, 8.3.2): here the identity
+    clockwise = struct.pack(">9i", 0, 1 << 16, 0, -(1 << 16), 0, 0, 0, 0, 1 << 30)
+    assert struct.unpack(">9i", data[matrix : matrix + 36]) == (1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    data[matrix : matrix + 36] = clockwise
+    turned.write_bytes(data)
+    video.upscale_video(turned, tmp_path / "out.mp4", generators.load(ckpt), tile=64, scale=2)
+    flat, upright = (read(path)[1][4].astype(int) for path in (turned, tmp_path / "out.mp4"))
+    assert upright.shape == (2 * WIDTH, 2 * HEIGHT, 3)
+    assert np.abs(upright[::2, ::2] - np.rot90(flat, -1)).mean() < 12
+    assert np.abs(upright[::2, ::2] - np.rot90(flat, 1)).mean() > 24
 
 
 def test_scale_gives_even_sides(clip, ckpt, tmp_path):
