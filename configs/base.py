@@ -46,6 +46,7 @@ def get_config() -> ml_collections.ConfigDict:
     # Adam and its learning rate (section 3.2), for G and D alike.
     config.optimizer = ml_collections.ConfigDict()
     config.optimizer.learning_rate = 1e-4
+    config.optimizer.discriminator_rate = 1.0  # of D's learning rate to G's
     config.optimizer.b1 = 0.9
     config.optimizer.b2 = 0.999
     config.optimizer.eps = 1e-8

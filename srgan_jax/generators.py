@@ -23,6 +23,8 @@ MOST = 1024
 
 EMA = ":ema"  # after a run's directory
 
+SHIPPED = pathlib.Path(__file__).parent / "pretrained"
+
 
 @dataclasses.dataclass(frozen=True)
 class Generator:
@@ -124,19 +126,24 @@ def create(module: nn.Module, variables: dict, *, name: str, info: dict) -> Gene
     return Generator(module, variables, name, info)
 
 
+def shipped_names() -> list[str]:
+    """Names of the trained generators that come with the package; `load` takes them."""
+    return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
+
+
 def load(path, *, step: int | None = None) -> Generator:
     """Load a generator for evaluation and upscaling.
 
     Args:
-      path: a run directory (its best checkpoint is taken), one checkpoint of it, or an exported .safetensors file;
-        with ":ema" after it a run's or checkpoint's running average of the generator.
+      path: a name out of shipped_names(), a run directory (its best checkpoint is taken), one checkpoint of it, or
+        an exported .safetensors file; with ":ema" after it a run's or checkpoint's running average of the generator.
       step: of a run directory, the checkpoint to take instead of the best.
 
     Raises:
       InputError: nothing there, or its arrays do not fit the architecture that it states.
     """
-    ema = str(path).endswith(EMA)
-    path = pathlib.Path(str(path).removesuffix(EMA))
+    name, ema = str(path), str(path).endswith(EMA)
+    path = SHIPPED / f"{name}.safetensors" if name in shipped_names() else pathlib.Path(name.removesuffix(EMA))
     if path.is_dir():
         path = checkpoints.find_checkpoint(path, step=step)
         config, variables = checkpoints.read_generator(path, ema=ema)
@@ -152,9 +159,10 @@ def load(path, *, step: int | None = None) -> Generator:
             "python -m srgan_jax.weights import makes one of other projects' generators."
         )
     else:
-        raise InputError(f"{path}: no such file or directory.")
+        known = nearest_name(name, shipped_names())
+        raise InputError(f"{path}: no such file or directory, and no name of a shipped model; {known}")
     try:
         module = create_module(architecture)
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
-    return create(module, variables, name=f"{path}{EMA}" if ema else str(path), info=info)
+    return create(module, variables, name=name, info=info)

@@ -151,7 +151,7 @@ class Stage:
       init: init(key) -> state.
       step: step(state, batch, frozen) -> (state, metrics).
       frozen: what every step reads.
-      learning_rate: learning_rate(step), which the Adam of both networks follows.
+      learning_rate: learning_rate(step) of G's Adam; D's is this times a constant.
     """
 
     init: Callable
@@ -188,7 +188,10 @@ def create_stage(config) -> Stage:
     check_fields(config)
     dtype, optimizer = jnp.dtype(config.dtype), config.optimizer
     learning_rate = SCHEDULES[optimizer.schedule](optimizer, config.num_steps)
-    tx = optax.adam(learning_rate, b1=optimizer.b1, b2=optimizer.b2, eps=optimizer.eps)
+
+    def adam(factor):
+        rates = {"b1": optimizer.b1, "b2": optimizer.b2, "eps": optimizer.eps}
+        return optax.adam(lambda step: factor * learning_rate(step), **rates)
 
     layers = losses.vgg_layers(config.losses.to_dict())
     vgg, preprocessing = load_vgg19(config.vgg_weights, layers) if layers else (None, "caffe")
@@ -196,12 +199,12 @@ def create_stage(config) -> Stage:
 
     def init(key):
         lr_size, hr_size = config.data.crop_size // config.scale, config.data.crop_size
-        networks = {
-            "g": create_network(create_generator(config), key, jnp.zeros((1, lr_size, lr_size, config.channels)), tx)
-        }
+        lr = jnp.zeros((1, lr_size, lr_size, config.channels))
+        networks = {"g": create_network(create_generator(config), key, lr, adam(1.0))}
         if config.stage == "adversarial":
             discriminator = Discriminator(dtype=dtype, **config.discriminator)
             hr = jnp.zeros((1, hr_size, hr_size, config.channels))
+            tx = adam(optimizer.discriminator_rate)
             networks["d"] = create_network(discriminator, jax.random.fold_in(key, 1), hr, tx)
         return networks
 
@@ -230,6 +233,7 @@ def check_fields(config) -> None:
         ("accumulate", config.accumulate, 1),
         ("log_every", config.log_every, 1),
         ("channels", config.channels, 1),
+        ("optimizer.discriminator_rate", config.optimizer.discriminator_rate, 0),
         ("generator.features", config.generator.features, 1),
         ("generator.num_blocks", config.generator.num_blocks, 0),
         ("discriminator.features", config.discriminator.features, 1),

@@ -3,8 +3,8 @@
 A tile is computed from a window that is larger by the network's receptive radius. Within a window convolutions are
 "valid" (nothing is padded, and each leaves a slightly smaller window), and what lies outside of the picture is set to
 zero before each of them: just what padding does at the borders of a picture that is computed whole. So both give the
-same pixels, all windows of large pictures have one shape, and the network is compiled once for them. Smaller pictures take one
-of a few smaller windows: in the one for large pictures most of the work for a small one would be in vain.
+same pixels. All large pictures have windows of one shape, for which the network is compiled once. Smaller ones take one
+of a few smaller windows: in that one most of the work for them would be in vain.
 """
 
 import collections

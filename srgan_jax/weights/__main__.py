@@ -22,7 +22,7 @@ def release(arguments):
     info = generator.info
     if arguments.results:
         info = info | {"evaluation": info.get("evaluation", {}) | _scores(arguments.results, generator)}
-    write_release(arguments.out, generator.architecture, generator.variables, info=info)
+    write_release(arguments.out, generator.architecture, generator.variables, info=info, half=arguments.half)
     print(f"{arguments.out}: {generator.name}")
 
 
@@ -91,11 +91,12 @@ def parse_arguments(args=None):
     subparser = command(
         release,
         "write the generator of a run as one safetensors file",
-        "run directory (its best checkpoint is taken) or one checkpoint",
+        "run directory (its best checkpoint is taken), one checkpoint, or a file of this kind",
         "file to write, ending in .safetensors",
     )
     subparser.add_argument("--step", type=int, help="of the run, the checkpoint to take instead of the best")
     subparser.add_argument("--results", metavar="JSON", help="results.json of eval.py on it, to put into the header")
+    subparser.add_argument("--half", action="store_true", help="store float16: half the size, read as float32")
 
     subparser = command(
         vgg19,

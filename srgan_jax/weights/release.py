@@ -16,15 +16,25 @@ FORMAT = "srgan_jax-generator-1"
 DESCRIPTION = ("format", "version", "architecture", "scale", "channels", "ranges")
 
 
-def write_release(path, architecture: dict, variables: dict, *, info: dict | None = None) -> None:
+def write_release(path, architecture: dict, variables: dict, *, info: dict | None = None, half=False) -> None:
     """Write a generator through a temporary name.
 
     Args:
       architecture: what generators.create_module takes.
       variables: {"params": …, "batch_stats": …}.
       info: anything else worth knowing, by name: the config and step of its training, its evaluation; JSON.
+      half: store float16, which halves the file; it is read as float32.
+
+    Raises:
+      InputError: a value that float16 cannot hold.
+      OSError: it cannot be written.
     """
     flat = {key: np.asarray(array) for key, array in traverse_util.flatten_dict(variables, sep="/").items()}
+    if half:
+        for key, array in flat.items():
+            if np.abs(array).max(initial=0) > np.finfo(np.float16).max:
+                raise InputError(f"{path}: {key} has values that float16 cannot hold; write float32.")
+        flat = {key: array.astype(np.float16) for key, array in flat.items()}
     header = {key: json.dumps(value) for key, value in (info or {}).items()} | {
         "format": FORMAT,
         "version": srgan_jax.__version__,
@@ -55,4 +65,8 @@ def read_release(path) -> tuple[dict, dict, dict]:
     except (KeyError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read (in its header: {error}).") from None
     info |= info.pop("info", {})  # where the first version of the format had all of it
-    return architecture, traverse_util.unflatten_dict(arrays.read_arrays(path), sep="/"), info
+    flat = {
+        key: array.astype(np.float32) if array.dtype == np.float16 else array
+        for key, array in arrays.read_arrays(path).items()
+    }
+    return architecture, traverse_util.unflatten_dict(flat, sep="/"), info

@@ -1,0 +1,48 @@
+"""The runs behind the released weights; scripts/train_release.py does them one after another.
+
+python train.py --config configs/release.py:cpu_srresnet_mse --workdir runs/release/srresnet_mse \
+    --config.data.path=PHOTOS
+python train.py --config configs/release.py:gpu_srgan_vgg54 --workdir runs/release/srgan_vgg54 \
+    --config.data.path=PHOTOS --config.init_from=runs/release/srresnet_mse --config.vgg_weights=VGG19
+
+Each is the paper's configuration of that name with fewer updates, on a folder of photographs, with a schedule made for
+its length: short runs want a higher rate than the paper's. docs/results.md has what came out.
+"""
+
+import importlib
+
+SHORT = {"schedule": "cosine", "warmup_steps": 100}
+
+# What differs from the paper's configuration. On two CPU cores, hours for each run; on one large GPU, some minutes.
+RECIPES = {
+    "cpu_srresnet_mse": {"num_steps": 6_000, "optimizer": SHORT | {"learning_rate": 1e-3}},
+    "cpu_srgan_vgg54": {"num_steps": 1_000, "optimizer": {"decay_at": (700,)}},
+    "gpu_srresnet_mse": {"num_steps": 100_000, "batch_size": 64, "optimizer": SHORT | {"learning_rate": 4e-4}},
+    "gpu_srresnet_vgg22": {"num_steps": 50_000, "batch_size": 64, "optimizer": SHORT | {"learning_rate": 4e-4}},
+    "gpu_srgan_mse": {"num_steps": 50_000, "optimizer": {"decay_at": (25_000,)}},
+    "gpu_srgan_vgg22": {"num_steps": 50_000, "optimizer": {"decay_at": (25_000,)}},
+    "gpu_srgan_vgg54": {"num_steps": 50_000, "optimizer": {"decay_at": (25_000,)}},
+}
+
+# How often reports and files are written, in steps: a CPU makes a step in seconds, a GPU hundreds in one.
+HARDWARE = {
+    "cpu": {"log_every": 20, "eval_every": 500, "save_every": 100},
+    "gpu": {"log_every": 200, "eval_every": 5_000, "save_every": 2_500, "dtype": "bfloat16"},
+}
+
+
+def paper_config(variant: str):
+    """The paper's own configuration: "srresnet_mse", …"""
+    return importlib.import_module(f"configs.{variant}").get_config()
+
+
+def get_config(recipe: str):
+    if recipe not in RECIPES:
+        raise ValueError(f"release.py: no recipe {recipe!r}; choose from {', '.join(RECIPES)}.")
+    hardware, _, variant = recipe.partition("_")
+    config = paper_config(variant)
+    config.update(HARDWARE[hardware] | RECIPES[recipe])
+    config.data.source = "folder"
+    config.data.sampling = "area"
+    config.data.holdout = 0.02  # 10 of the 510 photographs that the released weights learned from
+    return config

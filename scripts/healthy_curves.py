@@ -1,0 +1,107 @@
+"""Train the small networks of docs/healthy_curves.md and draw its figures.
+
+python -m scripts.healthy_curves --photos PHOTOS --out runs/healthy_curves
+
+About half an hour on two CPU cores. Interrupted, the same command goes on. Without arguments the curves are drawn again
+from the logs in docs/runs/healthy_curves/.
+"""
+
+import argparse
+import json
+import pathlib
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from configs import healthy_curves as configs
+from scripts.make_results import DOCS, RUNS, thinned
+from scripts.train_release import run
+from srgan_jax.data.sources import create_source, hold_out
+from srgan_jax.files import replace_text
+from srgan_jax.images import decode_image, save_image
+from srgan_jax.pictures import most_different_region, side_by_side
+from srgan_jax.resize import imresize
+from srgan_jax.scripts import report_input_errors
+
+LOGS = RUNS / "healthy_curves"
+TITLES = {
+    "healthy": "healthy",
+    "no_pretraining": "no pretraining",
+    "content_weight": "content weight / 10",
+    "discriminator_rate": "D's learning rate × 10",
+}
+PANELS = {
+    "what D thinks": ("d/real", "d/fake"),
+    "content": ("g/mse",),
+    "adversarial": ("g/adversarial",),
+    "norm of the gradients": ("g/grad_norm", "d/grad_norm"),
+    "PSNR of held-out pictures, dB": ("held_out/psnr_y",),
+}
+
+
+def train(name: str, arguments) -> None:
+    """One of the runs, to its end."""
+    workdir = arguments.out / name
+    flags = {"data.path": arguments.photos}
+    if name not in ("pretraining", "no_pretraining"):
+        flags["init_from"] = arguments.out / "pretraining"
+    if not (workdir / "checkpoints" / str(configs.get_config(name).num_steps)).exists():
+        flags = [f"--config.{field}={value}" for field, value in flags.items()]
+        run("train.py", f"--config=configs/healthy_curves.py:{name}", f"--workdir={workdir}", *flags)
+
+
+def draw_curves() -> None:
+    """docs/healthy_curves.png: a row for each run."""
+    figure, axes = plt.subplots(len(TITLES), len(PANELS), figsize=(4 * len(PANELS), 2.6 * len(TITLES)), sharey="col")
+    for row, (name, title) in zip(axes, TITLES.items(), strict=True):
+        lines = [json.loads(line) for line in (LOGS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
+        for axis, (panel, keys) in zip(row, PANELS.items(), strict=True):
+            for key in keys:
+                points = np.array([(line["step"], line[key]) for line in lines if key in line])
+                axis.plot(*points.T, label=key, marker="o" if len(points) < 20 else None)
+            axis.set(title=f"{title}: {panel}", yscale="linear" if "PSNR" in panel or "thinks" in panel else "log")
+            axis.title.set_fontsize(10)
+            axis.legend(fontsize=8)
+    figure.tight_layout()
+    figure.savefig(DOCS / "healthy_curves.png", dpi=70)
+
+
+def draw_pictures(arguments) -> None:
+    """docs/healthy_pictures.png: two held-out pictures, as each run's last update enlarges them."""
+    config = configs.get_config("healthy")
+    config.data.path = arguments.photos
+    _, held_out = hold_out(create_source(config.data), config.data.holdout)
+    rows = []
+    for i in range(2):
+        stem = pathlib.PurePath(held_out.name(i)).with_suffix("").as_posix().replace("/", "_")
+        shown = {}
+        for name, title in {"pretraining": "pretraining"} | TITLES:
+            last = configs.get_config(name).num_steps
+            shown[title] = decode_image(arguments.out / name / "samples" / "held_out" / stem / f"{last:08d}.png")
+        height, width = shown["healthy"].shape[:2]
+        hr = held_out[i][:height, :width]
+        bicubic = imresize(imresize(hr, 1 / 4), 4)
+        region = most_different_region(bicubic, hr, 128)
+        rows.append({title: picture[region] for title, picture in (shown | {"original": hr}).items()})
+    save_image(DOCS / "healthy_pictures.png", side_by_side(rows))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--photos", help="folder to train on; without it nothing is trained")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/healthy_curves"))
+    arguments = parser.parse_args()
+    if arguments.photos:
+        arguments.out = arguments.out.resolve()
+        LOGS.mkdir(parents=True, exist_ok=True)
+        for name in configs.RUNS:
+            train(name, arguments)
+        for name in TITLES:
+            replace_text(LOGS / f"{name}.jsonl", thinned(arguments.out / name / "metrics.jsonl"))
+        draw_pictures(arguments)
+    draw_curves()
+
+
+if __name__ == "__main__":
+    with report_input_errors():
+        main()

@@ -1,0 +1,182 @@
+"""Train, measure and ship the released models, one after another.
+
+python -m scripts.train_release --hardware cpu --machine "two cores of an Intel Xeon at 2.5 GHz" \
+    --photos $SR_DATA/data/train --vgg19 vgg19.npz \
+    --data Set5=$SR_DATA/data/eval/Set5 Set14=$SR_DATA/data/eval/Set14 BSD100=$SR_DATA/data/eval/BSD100
+
+Interrupted or failed, the same command goes on where it was. The recipes are in configs/release.py. Each model is
+trained to its last step in OUT/NAME, then evaluated, once, into OUT/eval/NAME; those that ship go to
+srgan_jax/pretrained/ with their cards. scripts/make_results.py makes the results page from it all.
+"""
+
+import argparse
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+from configs import release
+from srgan_jax.errors import InputError
+from srgan_jax.files import replace_text
+from srgan_jax.scripts import report_input_errors
+
+ROOT = pathlib.Path(__file__).parents[1]
+SHIPPED = {"srresnet_mse": "srresnet-x4", "srgan_vgg54": "srgan-x4"}  # run -> name for srgan_jax.load
+
+# The paper's variants (table 1) by the names of their runs. The adversarial ones start from the first (section 3.2).
+MODELS = {
+    "srresnet_mse": "SRResNet-MSE",
+    "srgan_vgg54": "SRGAN-VGG54",
+    "srresnet_vgg22": "SRResNet-VGG22",
+    "srgan_mse": "SRGAN-MSE",
+    "srgan_vgg22": "SRGAN-VGG22",
+}
+FIRST = "srresnet_mse"
+
+CARD = """# {name}
+
+{what} (Ledig et al., CVPR 2017), ×4, RGB: `srgan_jax.load("{name}")`, `python upscale.py … --ckpt {name}`.
+
+- **Learned from** {pictures}, none of which is in Set5, Set14 or BSD100; 10 of them were held out for choosing.
+  LR pictures are bicubic reductions of them.
+- **Recipe**: `configs/release.py:{recipe}`, run by `scripts/train_release.py`; {steps:,} updates of {batch} crops of
+  {crop} × {crop} pixels{start}. The paper has {paper:,} on 350,000 ImageNet pictures.
+- **Machine**: {machine}; {hours:.1f} hours of computing.
+- **File**: float16, {size:.1f} MB; computes in float32. SHA-256 of the arrays `{sha256}`.
+
+| PSNR (dB) / SSIM | {columns} |
+|---|{rules}|
+| `paper` | {paper_scores} |
+| `matlab` | {matlab_scores} |
+
+**Limits.** {limits} It has seen photographs of everyday scenes, reduced by bicubic interpolation: it knows nothing of
+drawings and text, and takes noise, blur and compression artefacts for detail. Not for medical, forensic or scientific
+pictures, nor for telling who or what is in one.
+
+**Licence.** The photographs behind these weights were published for research, most without a stated licence. So the
+weights are for research use too; the Apache licence of the code does not cover them.
+"""
+LIMITS = {
+    "content": "It was trained for the least squared error: what cannot be known is left smooth.",
+    "adversarial": "It invents detail that looks plausible and need not have been there.",
+}
+
+
+def run(*command) -> None:
+    """Run one of our commands; an InputError if it fails, after its own message."""
+    command = [str(word) for word in command]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment)
+    if done.returncode:
+        raise InputError(f"{' '.join(command[:3])} ended with status {done.returncode}.")
+
+
+def last_checkpoint(name: str, arguments) -> pathlib.Path:
+    """What a model's run ends with."""
+    steps = arguments.steps or release.get_config(f"{arguments.hardware}_{name}").num_steps
+    return arguments.out / name / "checkpoints" / str(steps)
+
+
+def train(name: str, arguments) -> None:
+    """Train one model to its end."""
+    recipe = f"{arguments.hardware}_{name}"
+    config = release.get_config(recipe)
+    flags = {"data.path": arguments.photos}
+    if config.stage == "adversarial":
+        flags["init_from"] = last_checkpoint(FIRST, arguments)
+    if any(value for term, value in config.losses.items() if term.startswith("vgg")):
+        if not arguments.vgg19:
+            raise InputError(f"{name} needs --vgg19.")
+        flags["vgg_weights"] = arguments.vgg19
+    if arguments.steps:
+        flags |= {"num_steps": arguments.steps, "optimizer.warmup_steps": 0}
+    if not last_checkpoint(name, arguments).exists():
+        flags = [f"--config.{field}={value}" for field, value in flags.items()]
+        run("train.py", f"--config=configs/release.py:{recipe}", f"--workdir={arguments.out / name}", *flags)
+
+
+def evaluate(method, out: pathlib.Path, data, *, vs=None) -> None:
+    """Score a method on the evaluation sets, unless that has been done."""
+    if not (out / "results.json").exists():
+        run("eval.py", "--ckpt", method, "--out", out, "--data", *data, *(["--vs", vs] if vs else []))
+
+
+def hours(log: pathlib.Path) -> float:
+    """Hours that the steps of a run took."""
+    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
+    config = json.loads((log.parent / "config.json").read_text(encoding="utf-8"))
+    speeds = [(line["step"], line["images_per_second"]) for line in lines if "images_per_second" in line]
+    before = [0, *(step for step, _ in speeds)]
+    seconds = sum(
+        config["batch_size"] * (step - start) / speed for start, (step, speed) in zip(before, speeds, strict=False)
+    )
+    return seconds / 3600
+
+
+def model_card(name: str, file: pathlib.Path, arguments) -> str:
+    """What a user has to know of a shipped model."""
+    recipe = f"{arguments.hardware}_{name}"
+    config = release.get_config(recipe)
+    paper = release.paper_config(name)
+    results = json.loads((arguments.out / "eval" / name / "results.json").read_text(encoding="utf-8"))
+
+    def scores(protocol):
+        means = [dataset["mean"][protocol] for dataset in results["datasets"].values()]
+        return " | ".join(f"{mean['psnr']:.2f} / {mean['ssim']:.4f}" for mean in means)
+
+    return CARD.format(
+        name=SHIPPED[name],
+        what=MODELS[name],
+        pictures=arguments.pictures,
+        recipe=recipe,
+        steps=int(last_checkpoint(name, arguments).name),
+        batch=config.batch_size,
+        crop=config.data.crop_size,
+        start=f", from {SHIPPED[FIRST]}" if config.stage == "adversarial" else "",
+        paper=paper.num_steps,
+        machine=arguments.machine,
+        hours=hours(arguments.out / name / "metrics.jsonl"),
+        size=file.stat().st_size / 1e6,
+        sha256=results["method"]["sha256"],
+        columns=" | ".join(results["datasets"]),
+        rules="---|" * (len(results["datasets"]) - 1) + "---",
+        paper_scores=scores("paper"),
+        matlab_scores=scores("matlab"),
+        limits=LIMITS[config.stage],
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--hardware", required=True, choices=release.HARDWARE)
+    parser.add_argument("--machine", required=True, help="in words, for the cards")
+    parser.add_argument("--photos", required=True, help="folder to train on")
+    parser.add_argument("--pictures", default="400 photographs of BSDS500, the 91 of Yang et al. and 19 large ones")
+    parser.add_argument("--vgg19", help="file of VGG19's weights, for SRGAN")
+    parser.add_argument("--data", required=True, nargs="+", metavar="NAME=DIR", help="evaluation sets, as for eval.py")
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(SHIPPED))
+    parser.add_argument("--steps", type=int, help="of every model, instead of the recipe's: to try this script")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/release"))
+    parser.add_argument("--pretrained", type=pathlib.Path, default=ROOT / "srgan_jax" / "pretrained")
+    arguments = parser.parse_args()
+    arguments.out = arguments.out.resolve()
+
+    for name in ("nearest", "bicubic"):
+        evaluate(name, arguments.out / "eval" / name, arguments.data)
+    for name in arguments.models:
+        train(name, arguments)
+        half = arguments.out / f"{name}.safetensors"
+        checkpoint = last_checkpoint(name, arguments)
+        run("-m", "srgan_jax.weights", "release", checkpoint, "--half", "-o", half)
+        evaluate(half, arguments.out / "eval" / name, arguments.data, vs=checkpoint)
+        if name in SHIPPED:
+            shipped = arguments.pretrained / f"{SHIPPED[name]}.safetensors"
+            results = arguments.out / "eval" / name / "results.json"
+            run("-m", "srgan_jax.weights", "release", half, "--half", "--results", results, "-o", shipped)
+            replace_text(shipped.with_suffix(".md"), model_card(name, shipped, arguments))
+
+
+if __name__ == "__main__":
+    with report_input_errors():
+        main()
