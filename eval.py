@@ -15,7 +15,9 @@ def parse_arguments():
         description=__doc__.partition("\n")[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
     )
     parser.add_argument(
-        "--ckpt", required=True, help="run directory, one checkpoint, .safetensors file, or bicubic or nearest"
+        "--ckpt",
+        required=True,
+        help="shipped model, run directory, one checkpoint, .safetensors file, or bicubic or nearest",
     )
     parser.add_argument(
         "--data",

@@ -1,6 +1,6 @@
 """Enlarge photos and videos: the command `srgan-upscale`, from a checkout.
 
-python upscale.py photo.jpg -o large.png --ckpt runs/srgan_vgg54
+python upscale.py photo.jpg -o large.png
 python upscale.py holiday/ -o enlarged/ --ckpt model.safetensors
 """
 

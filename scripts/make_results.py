@@ -98,16 +98,15 @@ def matlab_table() -> str:
     return "\n".join(lines)
 
 
-def write_tables() -> None:
-    """Put the tables between their marks in docs/results.md."""
-    page = (DOCS / "results.md").read_text(encoding="utf-8")
+def with_tables(page: str) -> str:
+    """The page with its tables as they are to be, between their marks."""
     for name, text in {"1": table(TABLE_1, 2), "2": table(TABLE_2, 3), "matlab": matlab_table()}.items():
         marks = f"<!-- table {name} -->", "<!-- end -->"
         pattern = re.compile(f"{marks[0]}.*?{marks[1]}", re.DOTALL)
         page, found = pattern.subn(lambda _, text=text, marks=marks: f"{marks[0]}\n{text}\n{marks[1]}", page)
         if found != 1:
             raise InputError(f"docs/results.md: expected {marks[0]} … {marks[1]} once, found it {found} times.")
-    replace_text(DOCS / "results.md", page)
+    return page
 
 
 def draw_curves(path: pathlib.Path, logs: dict[str, pathlib.Path]) -> None:
@@ -157,7 +156,8 @@ def main():
         for results in sorted(arguments.release.glob("eval/*/results.json")):
             keep(arguments.release, results.parent.name)
         draw_strip(arguments.release, parse_sets(arguments.data, scale=4))
-    write_tables()
+    page = DOCS / "results.md"
+    replace_text(page, with_tables(page.read_text(encoding="utf-8")))
     draw_curves(DOCS / "curves.png", {MODELS[n]: RUNS / f"{n}.jsonl" for n in MODELS if (RUNS / f"{n}.jsonl").exists()})
 
 

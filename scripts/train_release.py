@@ -38,8 +38,8 @@ CARD = """# {name}
 
 {what} (Ledig et al., CVPR 2017), ×4, RGB: `srgan_jax.load("{name}")`, `python upscale.py … --ckpt {name}`.
 
-- **Learned from** {pictures}, none of which is in Set5, Set14 or BSD100; 10 of them were held out for choosing.
-  LR pictures are bicubic reductions of them.
+- **Learned from** {pictures}, but for 10 of them, which were held out for
+  choosing. None is in Set5, Set14 or BSD100. LR pictures are bicubic reductions of them.
 - **Recipe**: `configs/release.py:{recipe}`, run by `scripts/train_release.py`; {steps:,} updates of {batch} crops of
   {crop} × {crop} pixels{start}. The paper has {paper:,} on 350,000 ImageNet pictures.
 - **Machine**: {machine}; {hours:.1f} hours of computing.
@@ -50,9 +50,10 @@ CARD = """# {name}
 | `paper` | {paper_scores} |
 | `matlab` | {matlab_scores} |
 
-**Limits.** {limits} It has seen photographs of everyday scenes, reduced by bicubic interpolation: it knows nothing of
-drawings and text, and takes noise, blur and compression artefacts for detail. Not for medical, forensic or scientific
-pictures, nor for telling who or what is in one.
+**Limits.** {limits}
+It has seen photographs of everyday scenes, reduced by bicubic interpolation: it knows nothing of drawings and text, and
+takes noise, blur and compression artefacts for detail. Not for medical, forensic or scientific pictures, nor for
+telling who or what is in one.
 
 **Licence.** The photographs behind these weights were published for research, most without a stated licence. So the
 weights are for research use too; the Apache licence of the code does not cover them.
@@ -129,7 +130,7 @@ def model_card(name: str, file: pathlib.Path, arguments) -> str:
         name=SHIPPED[name],
         what=MODELS[name],
         pictures=arguments.pictures,
-        recipe=recipe,
+        recipe=recipe + (f" with num_steps={arguments.steps}" if arguments.steps else ""),
         steps=int(last_checkpoint(name, arguments).name),
         batch=config.batch_size,
         crop=config.data.crop_size,

@@ -7,10 +7,12 @@ import sys
 
 from srgan_jax.scripts import add_process_flags, report_input_errors
 
+DEFAULT = "srresnet-x4"
+
 EXAMPLES = """examples:
-  srgan-upscale photo.jpg -o large.png --ckpt runs/srgan_vgg54
+  srgan-upscale photo.jpg -o large.png
   srgan-upscale "*.jpg" holiday/ -o enlarged/ --ckpt model.safetensors --format jpg --keep-metadata --resume
-  srgan-upscale photo.jpg -o twice.png --ckpt runs/srgan --scale 2 --ensemble
+  srgan-upscale photo.jpg -o twice.png --scale 2 --ensemble
   srgan-upscale photo.jpg -o both.png --ckpt runs/srresnet --blend-with runs/srgan --blend 0.7
   srgan-upscale clip.mp4 -o large.mp4 --ckpt runs/srgan"""
 
@@ -21,7 +23,11 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("inputs", nargs="+", metavar="IN", help="pictures, folders or patterns of them; or a video")
     parser.add_argument("-o", "--out", required=True, help="a file (.png, .jpg, …) for one picture; otherwise a folder")
-    parser.add_argument("--ckpt", required=True, help="run directory, one checkpoint, or .safetensors file")
+    parser.add_argument(
+        "--ckpt",
+        default=DEFAULT,
+        help="shipped model, run directory, one checkpoint, or .safetensors file (default: %(default)s)",
+    )
     better = parser.add_argument_group("what is computed")
     better.add_argument(
         "--scale", type=float, help="of the result, resized from the network's (default: the network's)"

@@ -10,6 +10,7 @@ import pytest
 from flax.traverse_util import flatten_dict
 from tiny import make_tiny_batch, make_tiny_config, quick_jit
 
+from configs import release
 from srgan_jax import images, losses, models, stages
 from srgan_jax.errors import InputError
 from srgan_jax.layers import batch_norm
@@ -269,12 +270,26 @@ def test_the_running_average_of_g():
         state, _ = step(state, batch, stage.frozen)
 
 
+def test_the_discriminators_own_rate():
+    """D's step is three times as large, G's is not."""
+    batch = make_tiny_batch(make_tiny_config(**ADVERSARIAL), rows=2)
+    before, slow, _ = step_of(ADVERSARIAL, batch)
+    _, fast, _ = step_of(ADVERSARIAL | {"optimizer__discriminator_rate": 3.0}, batch)
+    for name, factor in {"d": 3.0, "g": 1.0}.items():
+        sizes = [
+            max(np.abs(array - flat(before[name].params)[key]).max() for key, array in flat(after[name].params).items())
+            for after in (slow, fast)
+        ]
+        np.testing.assert_allclose(sizes[1], factor * sizes[0], rtol=1e-2)
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"accumulate": 0}, "config.accumulate must be at least 1, got 0"),
         ({"accumulate": 3, "batch_size": 16}, "batch_size must be a multiple of accumulate=3, got 16; try 18"),
         ({"ema_decay": 1.0}, "ema_decay must be at least 0 and less than 1, got 1.0"),
+        ({"optimizer__discriminator_rate": -1.0}, "optimizer.discriminator_rate must be at least 0"),
         ({"ema_decay": -0.1}, "ema_decay must be at least 0"),
         ({"stage": "adverserial"}, "config.stage: no 'adverserial'; did you mean 'adversarial'"),
         ({"optimizer__schedule": "cosin"}, "did you mean 'cosine'"),
@@ -356,6 +371,12 @@ def test_the_five_variants_of_table_1(name, monkeypatch):
         *(1e-4, 0.9),
         *(decay_at, 0.1),
     )
+
+    for recipe in (recipe for recipe in release.RECIPES if recipe.partition("_")[2] == name):
+        ours = release.get_config(recipe)
+        stages.check_fields(ours)
+        assert ours.stage == config.stage and ours.losses == config.losses
+        assert ours.generator == config.generator and ours.discriminator == config.discriminator
 
     asked = []
     monkeypatch.setattr(stages, "load_vgg19", lambda path, layers: (asked.append(layers), ({}, "caffe"))[1])

@@ -61,6 +61,33 @@ def test_a_release_comes_back_exactly(variables, tmp_path):
     assert srgan_jax.load(again).sha256() == generator.sha256()
 
 
+def test_half_precision_is_read_as_float32(variables, tmp_path):
+    path = tmp_path / "half.safetensors"
+    release.write_release(path, ARCHITECTURE, variables, half=True)
+    assert {array.dtype for array in load_file(path).values()} == {np.dtype(np.float16)}
+    generator = generators.load(path)
+    assert {array.dtype for array in jax.tree.leaves(generator.variables)} == {np.dtype(np.float32)}
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-7), generator.variables, variables)
+
+    again = tmp_path / "again.safetensors"
+    main(["release", str(path), "--half", "-o", str(again)])  # nothing is lost twice
+    assert generators.load(again).sha256() == generator.sha256()
+
+    large = jax.tree.map(lambda array: array + np.float32(1e5), variables)
+    with pytest.raises(InputError, match=r"batch_stats/.* has values that float16 cannot hold"):
+        release.write_release(tmp_path / "large.safetensors", ARCHITECTURE, large, half=True)
+    assert not (tmp_path / "large.safetensors").exists()
+
+
+def test_shipped_models_are_loaded_by_name(variables, tmp_path, monkeypatch):
+    monkeypatch.setattr(generators, "SHIPPED", tmp_path)
+    release.write_release(tmp_path / "small-x2.safetensors", ARCHITECTURE, variables)
+    assert generators.shipped_names() == ["small-x2"]
+    assert srgan_jax.load("small-x2").name == "small-x2" and srgan_jax.load("small-x2").module.scale == 2
+    with pytest.raises(InputError, match=r"no such file or directory.*did you mean 'small-x2'"):
+        srgan_jax.load("small-x4")
+
+
 def test_the_header_says_what_the_file_is(variables, tmp_path):
     path = tmp_path / "model.safetensors"
     release.write_release(path, FULL, variables, info={"step": 7})
@@ -174,6 +201,14 @@ def test_a_run_becomes_a_file(demo_run, tmp_path, capsys):
     released = srgan_jax.load(out)
     assert released.sha256() == generator.sha256() and released.module == generator.module
     assert released.info == generator.info and released.info["config"]["generator"]["features"] == 32
+    config = generator.info["config"]
+    config["data"]["path"], config["init_from"], config["vgg_weights"] = "/home/me/photos", "runs/a/", "C:/vgg.npz"
+    release.write_release(
+        tmp_path / "paths.safetensors", generator.architecture, generator.variables, info=generator.info
+    )
+    main(["release", str(tmp_path / "paths.safetensors"), "-o", str(out)])
+    config = srgan_jax.load(out).info["config"]
+    assert (config["data"]["path"], config["init_from"], config["vgg_weights"]) == ("photos", "a", "vgg.npz")
     assert released.info["step"] == 4 and released.info["evaluation"].keys() == {"psnr"}
 
     main(["release", str(run), "--step", "4", "-o", str(out)])

@@ -20,10 +20,19 @@ def release(arguments):
 
     generator = generators.load(arguments.input, step=arguments.step)
     info = generator.info
+    if "config" in info:
+        info = info | {"config": _without_folders(info["config"])}
     if arguments.results:
         info = info | {"evaluation": info.get("evaluation", {}) | _scores(arguments.results, generator)}
     write_release(arguments.out, generator.architecture, generator.variables, info=info, half=arguments.half)
     print(f"{arguments.out}: {generator.name}")
+
+
+def _without_folders(config: dict) -> dict:
+    """A run's config with only the last part of each path: the rest tells of the machine alone."""
+    data = config["data"] | {"path": pathlib.PurePath(config["data"]["path"]).name}
+    files = {field: pathlib.PurePath(config[field]).name for field in ("init_from", "vgg_weights", "eval_data")}
+    return config | {"data": data} | files
 
 
 def _scores(path, generator) -> dict:
