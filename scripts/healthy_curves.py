@@ -27,8 +27,8 @@ LOGS = RUNS / "healthy_curves"
 TITLES = {
     "healthy": "healthy",
     "no_pretraining": "no pretraining",
-    "content_weight": "content weight / 10",
-    "discriminator_rate": "D's learning rate × 10",
+    "content_weight": "content / 10",
+    "discriminator_rate": "D's rate x 10",
 }
 PANELS = {
     "what D thinks": ("d/real", "d/fake"),
@@ -75,7 +75,7 @@ def draw_pictures(arguments) -> None:
     for i in range(2):
         stem = pathlib.PurePath(held_out.name(i)).with_suffix("").as_posix().replace("/", "_")
         shown = {}
-        for name, title in {"pretraining": "pretraining"} | TITLES:
+        for name, title in ({"pretraining": "pretraining"} | TITLES).items():
             last = configs.get_config(name).num_steps
             shown[title] = decode_image(arguments.out / name / "samples" / "held_out" / stem / f"{last:08d}.png")
         height, width = shown["healthy"].shape[:2]

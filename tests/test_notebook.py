@@ -1,4 +1,4 @@
-"""The notebook runs from top to bottom on the runs of the demo at its smallest."""
+"""The notebook runs from top to bottom on what comes with the project."""
 
 import pathlib
 
@@ -11,8 +11,7 @@ ROOT = pathlib.Path(__file__).parents[1]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the Jupyter client's own dependencies
-def test_notebook_runs(demo_run, monkeypatch):
-    monkeypatch.setenv("SRGAN_RUNS", str(demo_run / "smoke"))
+def test_notebook_runs(monkeypatch):
     monkeypatch.delenv("MPLBACKEND", raising=False)  # the kernel's own puts the figures into the notebook
     notebook = nbformat.read(ROOT / "notebooks" / "explore.ipynb", as_version=4)
     nbclient.NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(ROOT)}}).execute()
