@@ -2,8 +2,6 @@
 
 import os
 import pathlib
-import subprocess
-import sys
 
 import jax
 import pytest
@@ -30,14 +28,3 @@ def compilation_cache(tmp_path_factory):
         jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
         yield
-
-
-@pytest.fixture(scope="session")
-def demo_run(tmp_path_factory) -> pathlib.Path:
-    """What `python -m srgan_jax.demo --smoke` writes; printed.txt holds what it prints."""
-    out = tmp_path_factory.mktemp("demo")
-    command = [sys.executable, "-m", "srgan_jax.demo", "--out", str(out), "--smoke"]
-    done = subprocess.run(command, cwd=pathlib.Path(__file__).parents[1], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    (out / "printed.txt").write_text(done.stdout)
-    return out

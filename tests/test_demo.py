@@ -1,9 +1,24 @@
 """`make demo` at its smallest: everything that it promises is written."""
 
 import json
+import pathlib
+import subprocess
+import sys
 
 import numpy as np
+import pytest
 from PIL import Image
+
+
+@pytest.fixture(scope="module")
+def demo_run(tmp_path_factory) -> pathlib.Path:
+    """What `python -m srgan_jax.demo --smoke` writes; printed.txt holds what it prints."""
+    out = tmp_path_factory.mktemp("demo")
+    command = [sys.executable, "-m", "srgan_jax.demo", "--out", str(out), "--smoke"]
+    done = subprocess.run(command, cwd=pathlib.Path(__file__).parents[1], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    (out / "printed.txt").write_text(done.stdout)
+    return out
 
 
 def test_demo_writes_what_it_promises(demo_run):

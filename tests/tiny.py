@@ -44,6 +44,15 @@ def make_tiny_batch(config, rows=2, seed=0):
     return {"hr": np.clip(hr, 0, 255).astype(np.uint8), "turn": rng.integers(0, 8, rows, np.int32)}
 
 
+def write_tiny_run(workdir, *, step=4, **changes):
+    """A run's directory with one checkpoint, of networks as they are at the start."""
+    config = make_tiny_config(**changes)
+    state = sharding.compile_init(create_stage(config).init, sharding.create_mesh(jax.devices()[:1]))(jax.random.key(0))
+    with contextlib.closing(Checkpoints(workdir)) as checkpoints:
+        checkpoints.save(step, state, config.to_dict(), psnr=20.0)
+    return workdir
+
+
 def read_state(workdir, config):
     """(step, state as NumPy arrays) of a run's newest checkpoint."""
     with contextlib.closing(Checkpoints(workdir)) as checkpoints:
