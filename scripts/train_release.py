@@ -79,6 +79,10 @@ def last_checkpoint(name: str, arguments) -> pathlib.Path:
     return arguments.out / name / "checkpoints" / str(steps)
 
 
+def needs_vgg19(config) -> bool:
+    return any(value for term, value in config.losses.items() if term.startswith("vgg"))
+
+
 def train(name: str, arguments) -> None:
     """Train one model to its end."""
     recipe = f"{arguments.hardware}_{name}"
@@ -86,9 +90,7 @@ def train(name: str, arguments) -> None:
     flags = {"data.path": arguments.photos}
     if config.stage == "adversarial":
         flags["init_from"] = last_checkpoint(FIRST, arguments)
-    if any(value for term, value in config.losses.items() if term.startswith("vgg")):
-        if not arguments.vgg19:
-            raise InputError(f"{name} needs --vgg19.")
+    if needs_vgg19(config):
         flags["vgg_weights"] = arguments.vgg19
     if arguments.steps:
         flags |= {"num_steps": arguments.steps, "optimizer.warmup_steps": 0}
@@ -162,6 +164,9 @@ def main():
     parser.add_argument("--pretrained", type=pathlib.Path, default=ROOT / "srgan_jax" / "pretrained")
     arguments = parser.parse_args()
     arguments.out = arguments.out.resolve()
+    for name in arguments.models:  # now, not hours later
+        if needs_vgg19(release.paper_config(name)) and not (arguments.vgg19 and os.path.isfile(arguments.vgg19)):
+            raise InputError(f"{name} needs VGG19's weights: --vgg19 {arguments.vgg19 or 'FILE'} is no file.")
 
     for name in ("nearest", "bicubic"):
         evaluate(name, arguments.out / "eval" / name, arguments.data)
