@@ -13,7 +13,7 @@ from ml_collections import config_flags
 
 from configs import base
 from srgan_jax.errors import InputError, nearest_name
-from srgan_jax.scripts import report_input_errors
+from srgan_jax.scripts import keep_freed_memory, report_input_errors
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(), such as configs/srgan_vgg54.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run: checkpoints, logs, samples.")
@@ -56,6 +56,7 @@ def parse_flags(argv):
 def main(argv):
     from srgan_jax import loop, processes  # import JAX: only once the flags are known to be right
 
+    keep_freed_memory()
     logging.set_verbosity(logging.ERROR)  # absl's own start has set it back
     if len(argv) > 1:
         raise InputError(f"unexpected argument {argv[1]!r}; flags look like --config.batch_size=32.")

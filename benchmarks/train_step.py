@@ -28,6 +28,7 @@ from torch import nn
 from configs import srgan_vgg54, srresnet_mse
 from srgan_jax import sharding, stages
 from srgan_jax.models.vgg import BLOCKS
+from srgan_jax.scripts import keep_freed_memory
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))
 import torch_reference as reference
@@ -174,6 +175,7 @@ def memory(name: str) -> str:
 
 
 def main():
+    keep_freed_memory()  # as train.py does; so does PyTorch, in the same process
     accelerator = jax.default_backend() != "cpu"
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--stages", nargs="+", choices=CONFIGS, default=list(CONFIGS))
