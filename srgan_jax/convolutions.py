@@ -3,8 +3,6 @@
 They compute the same sums in another order; benchmarks/train_step.md has what they gain.
 """
 
-import functools
-
 import jax
 import jax.numpy as jnp
 from jax import lax
@@ -12,24 +10,19 @@ from jax import lax
 
 def conv_general_dilated(images, kernel, strides, padding, **options):
     """What nn.Conv takes in place of lax.conv_general_dilated: on a CPU faster for some shapes, elsewhere the same."""
-    if jax.default_backend() == "cpu":
-        (height, width), (size, _, inputs, outputs) = images.shape[1:3], kernel.shape
-        if padding == "SAME" and tuple(strides) == (1, 1):
-            padding = ((size // 2, size // 2),) * 2
-            even = all(isinstance(n, int) and n % 2 == 0 for n in (height, width))  # a symbolic size is no int
-            if size == 9 and outputs < 16 <= inputs and even:
-                return by_phases(images, kernel)
-        if size == 3 and 32 <= inputs < outputs and not isinstance(padding, str):
-            return by_taps(images, kernel, tuple(strides), tuple(map(tuple, padding)))
+    (height, width), (size, _, inputs, outputs) = images.shape[1:3], kernel.shape
+    even = all(isinstance(n, int) and n % 2 == 0 for n in (height, width))  # a symbolic size is no int
+    same = padding == "SAME" or tuple(map(tuple, padding)) == ((size // 2, size // 2),) * 2
+    if jax.default_backend() == "cpu" and images.dtype == jnp.float32 and even and same and tuple(strides) == (1, 1):
+        if size == 9 and outputs < 16 <= inputs:
+            return by_phases(images, kernel)
+        if size == 3 and inputs >= 32:
+            return by_tiles(images, kernel)
     return lax.conv_general_dilated(images, kernel, strides, padding, **options)
 
 
-def _convolve(images, kernel, strides, padding):
-    return lax.conv_general_dilated(images, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
-
-
-def _image_gradient(images, kernel, strides, padding, d_out):
-    return jax.vjp(lambda images: _convolve(images, kernel, strides, padding), images)[1](d_out)[0]
+def _convolve(images, kernel, padding="SAME"):
+    return lax.conv_general_dilated(images, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
 
 
 def _contract(x, y):
@@ -37,40 +30,52 @@ def _contract(x, y):
     return lax.dot_general(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]), (((0,), (0,)), ((), ())))
 
 
-def _shifted(images, size, padding, spans, strides=(1, 1)):
-    """What each tap of a size × size kernel sees of the images, row by row."""
-    padded = jnp.pad(images, ((0, 0), *padding, (0, 0)))
-    rows, columns = (stride * (span - 1) + 1 for stride, span in zip(strides, spans, strict=True))
-    return [
-        padded[:, i : i + rows : strides[0], j : j + columns : strides[1]] for i in range(size) for j in range(size)
-    ]
+def _mirrored(kernel):
+    """What the gradient of a convolution's result is convolved with to become that of the images."""
+    return kernel[::-1, ::-1].swapaxes(2, 3)
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
-def by_taps(images, kernel, strides, padding):
-    """A convolution whose kernel gradient is a matrix product for each tap of the kernel. For many outputs.
+# Winograd's F(2 × 2, 3 × 3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section
+# 4.1) in one of the two directions: Bᵀ of pixels, and what is adjoint to Aᵀ of results and to G of taps.
+_PIXELS = lambda t: (t[0] - t[2], t[1] + t[2], t[2] - t[1], t[1] - t[3])  # noqa: E731
+_RESULTS = lambda t: (t[0], t[0] + t[1], t[0] - t[1], -t[1])  # noqa: E731
+_TAPS = lambda t: (t[0] + (t[1] + t[2]) / 2, (t[1] - t[2]) / 2, (t[1] + t[2]) / 2 + t[3])  # noqa: E731
+
+
+def _both_ways(transform, grid):
+    """Apply a transform to the rows of a grid of arrays, and to the columns of what it gives."""
+    return list(zip(*map(transform, zip(*map(transform, grid), strict=True)), strict=True))
+
+
+@jax.custom_vjp
+def by_tiles(images, kernel):
+    """A 3×3 convolution, padded with zeros, whose kernel gradient comes from 16 products for 2 × 2 pixels, not 36.
 
     Args:
-      images: [N, H, W, C].
-      kernel: [K, K, C, D].
-      strides: (1, 1) or such.
-      padding: ((top, bottom), (left, right)).
+      images: [N, H, W, C], H and W even.
+      kernel: [3, 3, C, D].
     """
-    return _convolve(images, kernel, strides, padding)
+    return _convolve(images, kernel)
 
 
-def _taps_forward(images, kernel, strides, padding):
-    return by_taps(images, kernel, strides, padding), (images, kernel)
+def _tiles_forward(images, kernel):
+    return by_tiles(images, kernel), (images, kernel)
 
 
-def _taps_backward(strides, padding, saved, d_out):
+def _tiles_backward(saved, d_out):
     images, kernel = saved
-    seen = _shifted(images, kernel.shape[0], padding, d_out.shape[1:3], strides)
-    d_kernel = jnp.stack([_contract(tap, d_out) for tap in seen]).reshape(kernel.shape)
-    return _image_gradient(images, kernel, strides, padding, d_out), d_kernel
+    height, width = images.shape[1:3]
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    # Every pixel of the tiles, which overlap and start one outside, is an array [N, H / 2, W / 2, C].
+    pixels = [[padded[:, i : i + height : 2, j : j + width : 2] for j in range(4)] for i in range(4)]
+    results = [[d_out[:, i::2, j::2] for j in range(2)] for i in range(2)]
+    pixels, results = _both_ways(_PIXELS, pixels), _both_ways(_RESULTS, results)
+    products = [[_contract(x, y) for x, y in zip(*rows, strict=True)] for rows in zip(pixels, results, strict=True)]
+    d_kernel = jnp.stack([jnp.stack(row) for row in _both_ways(_TAPS, products)])
+    return _convolve(d_out, _mirrored(kernel)), d_kernel
 
 
-by_taps.defvjp(_taps_forward, _taps_backward)
+by_tiles.defvjp(_tiles_forward, _tiles_backward)
 
 
 def by_phases(images, kernel):
@@ -98,7 +103,7 @@ def by_phases(images, kernel):
 @jax.custom_vjp
 def _by_outputs(images, kernel):
     """A convolution whose kernel gradient is one matrix product, with all shifts of the gradient side by side."""
-    return _convolve(images, kernel, (1, 1), "SAME")
+    return _convolve(images, kernel)
 
 
 def _outputs_forward(images, kernel):
@@ -108,10 +113,12 @@ def _outputs_forward(images, kernel):
 def _outputs_backward(saved, d_out):
     images, kernel = saved
     size, _, inputs, outputs = kernel.shape
-    radius = (size // 2, size // 2)
-    seen = _shifted(d_out, size, (radius, radius), images.shape[1:3])[::-1]  # a convolution mirrors its gradient
+    radius, (height, width) = size // 2, d_out.shape[1:3]
+    padded = jnp.pad(d_out, ((0, 0), (radius, radius), (radius, radius), (0, 0)))
+    # A convolution mirrors its gradient.
+    seen = [padded[:, i : i + height, j : j + width] for i in range(size)[::-1] for j in range(size)[::-1]]
     d_kernel = _contract(images, jnp.concatenate(seen, axis=-1)).reshape(inputs, size, size, outputs)
-    return _image_gradient(images, kernel, (1, 1), "SAME", d_out), d_kernel.transpose(1, 2, 0, 3)
+    return _convolve(d_out, _mirrored(kernel)), d_kernel.transpose(1, 2, 0, 3)
 
 
 _by_outputs.defvjp(_outputs_forward, _outputs_backward)
@@ -130,9 +137,9 @@ def by_rows(images, kernel, padding):
     """
     size, width, inputs, outputs = kernel.shape
     if outputs >= 16 or size == 1:
-        return _convolve(images, kernel, (1, 1), padding)
+        return _convolve(images, kernel, padding)
     rows = kernel.transpose(1, 2, 0, 3).reshape(1, width, inputs, size * outputs)
     rows = jnp.pad(rows, ((0, 0), (0, 0), (0, 0), (0, -size * outputs % 16)))
-    seen = _convolve(jnp.pad(images, ((0, 0), padding[0], (0, 0), (0, 0))), rows, (1, 1), ((0, 0), padding[1]))
+    seen = _convolve(jnp.pad(images, ((0, 0), padding[0], (0, 0), (0, 0))), rows, ((0, 0), padding[1]))
     height = seen.shape[1] - size + 1
     return sum(seen[:, i : i + height, :, i * outputs : (i + 1) * outputs] for i in range(size))

@@ -16,15 +16,17 @@ ONES = ((1, 1), (1, 1))
 @pytest.mark.parametrize(
     ("shape", "kernel_size", "outputs", "strides", "padding", "form"),
     [
-        ((2, 6, 5, 32), 3, 40, (1, 1), SAME, "by_taps"),
-        ((2, 6, 5, 32), 3, 40, (1, 1), ONES, "by_taps"),
-        ((2, 8, 6, 32), 3, 40, (2, 2), ONES, "by_taps"),
-        ((1, 7, 5, 32), 3, 33, (2, 1), ((0, 1), (1, 2)), "by_taps"),
+        ((2, 6, 4, 32), 3, 40, (1, 1), SAME, "by_tiles"),
+        ((2, 6, 4, 32), 3, 32, (1, 1), ONES, "by_tiles"),
+        ((1, 2, 8, 64), 3, 48, (1, 1), [(1, 1), (1, 1)], "by_tiles"),
+        ((2, 8, 6, 32), 3, 40, (2, 2), ONES, None),
+        ((1, 7, 6, 32), 3, 33, (1, 1), SAME, None),
+        ((1, 6, 6, 32), 3, 33, (1, 1), ((0, 1), (1, 2)), None),
+        ((1, 6, 6, 16), 3, 64, (1, 1), SAME, None),
         ((2, 8, 6, 16), 9, 3, (1, 1), SAME, "by_phases"),
         ((1, 2, 4, 16), 9, 1, (1, 1), SAME, "by_phases"),
         ((1, 7, 6, 16), 9, 3, (1, 1), SAME, None),  # an odd side
         ((1, 6, 6, 32), 3, 40, (2, 2), SAME, None),
-        ((1, 6, 6, 64), 3, 64, (1, 1), SAME, None),
         ((1, 6, 6, 3), 9, 64, (1, 1), SAME, None),
     ],
 )
@@ -34,7 +36,7 @@ def test_values_and_gradients_are_xlas(shape, kernel_size, outputs, strides, pad
     kernel = rng.normal(size=(kernel_size, kernel_size, shape[-1], outputs)) / kernel_size / np.sqrt(shape[-1])
     kernel = jnp.asarray(kernel, jnp.float32)
     used = []
-    for name in ("by_taps", "by_phases"):
+    for name in ("by_tiles", "by_phases"):
         function = getattr(convolutions, name)
         monkeypatch.setattr(convolutions, name, lambda *a, f=function, n=name: used.append(n) or f(*a))
 
