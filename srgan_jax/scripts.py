@@ -24,7 +24,8 @@ def keep_freed_memory() -> None:
     """Let glibc keep what the process frees, and hand it out again. To be called before JAX starts.
 
     On a CPU, XLA asks for hundreds of MB at each step. Otherwise they come from the kernel every time, which clears
-    every page of them: a tenth of a training step. Elsewhere than with glibc nothing happens.
+    every page of them: a tenth of a training step. The process is a GB or two larger for it. Without glibc nothing
+    happens.
     """
     with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
         mallopt = ctypes.CDLL(None).mallopt
