@@ -7,14 +7,10 @@ from the logs in docs/runs/healthy_curves/.
 """
 
 import argparse
-import json
 import pathlib
 
-import matplotlib.pyplot as plt
-import numpy as np
-
 from configs import healthy_curves as configs
-from scripts.make_results import DOCS, RUNS, thinned
+from scripts.make_results import CURVES, DOCS, RUNS, draw_curves, thinned
 from scripts.train_release import run
 from srgan_jax.data.sources import create_source, hold_out
 from srgan_jax.files import replace_text
@@ -30,13 +26,8 @@ TITLES = {
     "content_weight": "content / 10",
     "discriminator_rate": "D's rate x 10",
 }
-PANELS = {
-    "what D thinks": ("d/real", "d/fake"),
-    "content": ("g/mse",),
-    "adversarial": ("g/adversarial",),
-    "norm of the gradients": ("g/grad_norm", "d/grad_norm"),
-    "PSNR of held-out pictures, dB": ("held_out/psnr_y",),
-}
+PANELS = {panel: keys for panel, keys in CURVES.items() if panel != "terms of G's loss"}
+PANELS |= {"content": ("g/mse",), "adversarial": ("g/adversarial",)}
 
 
 def train(name: str, arguments) -> None:
@@ -48,22 +39,6 @@ def train(name: str, arguments) -> None:
     if not (workdir / "checkpoints" / str(configs.get_config(name).num_steps)).exists():
         flags = [f"--config.{field}={value}" for field, value in flags.items()]
         run("train.py", f"--config=configs/healthy_curves.py:{name}", f"--workdir={workdir}", *flags)
-
-
-def draw_curves() -> None:
-    """docs/healthy_curves.png: a row for each run."""
-    figure, axes = plt.subplots(len(TITLES), len(PANELS), figsize=(4 * len(PANELS), 2.6 * len(TITLES)), sharey="col")
-    for row, (name, title) in zip(axes, TITLES.items(), strict=True):
-        lines = [json.loads(line) for line in (LOGS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()]
-        for axis, (panel, keys) in zip(row, PANELS.items(), strict=True):
-            for key in keys:
-                points = np.array([(line["step"], line[key]) for line in lines if key in line])
-                axis.plot(*points.T, label=key, marker="o" if len(points) < 20 else None)
-            axis.set(title=f"{title}: {panel}", yscale="linear" if "PSNR" in panel or "thinks" in panel else "log")
-            axis.title.set_fontsize(10)
-            axis.legend(fontsize=8)
-    figure.tight_layout()
-    figure.savefig(DOCS / "healthy_curves.png", dpi=70)
 
 
 def draw_pictures(arguments) -> None:
@@ -99,7 +74,8 @@ def main():
         for name in TITLES:
             replace_text(LOGS / f"{name}.jsonl", thinned(arguments.out / name / "metrics.jsonl"))
         draw_pictures(arguments)
-    draw_curves()
+    logs = {title: LOGS / f"{name}.jsonl" for name, title in TITLES.items()}
+    draw_curves(DOCS / "healthy_curves.png", logs, PANELS, sharey="col")
 
 
 if __name__ == "__main__":

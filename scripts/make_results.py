@@ -44,7 +44,14 @@ TABLE_1 = ("srresnet_mse", "srresnet_vgg22", "srgan_mse", "srgan_vgg22", "srgan_
 TABLE_2 = ("nearest", "bicubic", "SRCNN", "SelfExSR", "DRCN", "ESPCN", "srresnet_mse", "srgan_vgg54")
 
 SHOWN = (("Set14", "img_002"), ("Set14", "img_011"), ("BSD100", "img_045"))  # in the strip
-CURVES = (("g/mse", "g/vgg54", "g/adversarial"), ("d/real", "d/fake"), ("g/grad_norm",), ("psnr_y",))
+
+# Panels of plots: title -> what is in it.
+CURVES = {
+    "terms of G's loss": ("g/mse", "g/vgg54", "g/adversarial"),
+    "what D thinks": ("d/real", "d/fake"),
+    "norm of the gradients": ("g/grad_norm", "d/grad_norm"),
+    "PSNR of held-out pictures, dB": ("held_out/psnr_y",),
+}
 
 
 def thinned(log: pathlib.Path) -> str:
@@ -109,20 +116,23 @@ def with_tables(page: str) -> str:
     return page
 
 
-def draw_curves(path: pathlib.Path, logs: dict[str, pathlib.Path]) -> None:
-    """A row of plots for each log, by its title."""
-    figure, axes = plt.subplots(len(logs), len(CURVES), figsize=(16, 3.4 * len(logs)), squeeze=False)
+def draw_curves(path: pathlib.Path, logs: dict[str, pathlib.Path], panels: dict[str, tuple], *, sharey=False) -> None:
+    """A row of plots for each log, by its title; `sharey` as in plt.subplots."""
+    size = (4 * len(panels), 3 * len(logs))
+    figure, axes = plt.subplots(len(logs), len(panels), figsize=size, squeeze=False, sharey=sharey)
     for row, (title, log) in zip(axes, logs.items(), strict=True):
         lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-        for axis, names in zip(row, CURVES, strict=True):
-            for name in sorted({key for line in lines for key in line if key.endswith(names)}):
-                points = np.array([(line["step"], line[name]) for line in lines if line.get(name) is not None])
-                axis.plot(*points.T, label=name, marker="o" if len(points) < 20 else None)
+        for axis, (panel, keys) in zip(row, panels.items(), strict=True):
+            for key in keys:
+                points = np.array([(line["step"], line[key]) for line in lines if key in line])
+                if len(points):
+                    axis.plot(*points.T, label=key, marker="o" if len(points) < 20 else None)
             if not axis.lines:
                 axis.set_axis_off()
                 continue
-            axis.set(xlabel="update", title=title, yscale="linear" if names[0] in ("psnr_y", "d/real") else "log")
-            axis.legend()
+            axis.set(yscale="linear" if "PSNR" in panel or "thinks" in panel else "log")
+            axis.set_title(f"{title}: {panel}", fontsize=10)
+            axis.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=70)
     plt.close(figure)
@@ -158,7 +168,8 @@ def main():
         draw_strip(arguments.release, parse_sets(arguments.data, scale=4))
     page = DOCS / "results.md"
     replace_text(page, with_tables(page.read_text(encoding="utf-8")))
-    draw_curves(DOCS / "curves.png", {MODELS[n]: RUNS / f"{n}.jsonl" for n in MODELS if (RUNS / f"{n}.jsonl").exists()})
+    logs = {title: RUNS / f"{name}.jsonl" for name, title in MODELS.items() if (RUNS / f"{name}.jsonl").exists()}
+    draw_curves(DOCS / "curves.png", logs, CURVES)
 
 
 if __name__ == "__main__":

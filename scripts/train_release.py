@@ -19,6 +19,7 @@ import sys
 from configs import release
 from srgan_jax.errors import InputError
 from srgan_jax.files import replace_text
+from srgan_jax.losses import vgg_layers
 from srgan_jax.scripts import report_input_errors
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -79,10 +80,6 @@ def last_checkpoint(name: str, arguments) -> pathlib.Path:
     return arguments.out / name / "checkpoints" / str(steps)
 
 
-def needs_vgg19(config) -> bool:
-    return any(value for term, value in config.losses.items() if term.startswith("vgg"))
-
-
 def train(name: str, arguments) -> None:
     """Train one model to its end."""
     recipe = f"{arguments.hardware}_{name}"
@@ -90,7 +87,7 @@ def train(name: str, arguments) -> None:
     flags = {"data.path": arguments.photos}
     if config.stage == "adversarial":
         flags["init_from"] = last_checkpoint(FIRST, arguments)
-    if needs_vgg19(config):
+    if vgg_layers(config.losses.to_dict()):
         flags["vgg_weights"] = arguments.vgg19
     if arguments.steps:
         flags |= {"num_steps": arguments.steps, "optimizer.warmup_steps": 0}
@@ -165,7 +162,8 @@ def main():
     arguments = parser.parse_args()
     arguments.out = arguments.out.resolve()
     for name in arguments.models:  # now, not hours later
-        if needs_vgg19(release.paper_config(name)) and not (arguments.vgg19 and os.path.isfile(arguments.vgg19)):
+        layers = vgg_layers(release.paper_config(name).losses.to_dict())
+        if layers and not (arguments.vgg19 and os.path.isfile(arguments.vgg19)):
             raise InputError(f"{name} needs VGG19's weights: --vgg19 {arguments.vgg19 or 'FILE'} is no file.")
 
     for name in ("nearest", "bicubic"):

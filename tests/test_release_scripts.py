@@ -46,7 +46,9 @@ def test_the_results_page_is_made_from_runs(released, tmp_path, monkeypatch):
     assert make_results.with_tables(page) == page
     kept = [json.loads(line) for line in (tmp_path / "srresnet_mse.jsonl").read_text().splitlines()]
     assert len(kept) == 5 and kept[0]["g/mse"] == 0.3333
-    make_results.draw_curves(tmp_path / "curves.png", {"SRResNet": tmp_path / "srresnet_mse.jsonl"})
+    make_results.draw_curves(
+        tmp_path / "curves.png", {"SRResNet": tmp_path / "srresnet_mse.jsonl"}, make_results.CURVES
+    )
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width > 500
     with pytest.raises(InputError, match="expected <!-- table 1 --> … <!-- end --> once, found it 0 times"):
