@@ -50,7 +50,10 @@ def parse_flags(argv):
         check_field_names(argv)
         while error.args and isinstance(error.args[0], Exception):
             error = error.args[0]  # ml_collections wraps the one that says what is wrong
-        raise InputError(" ".join(str(error.args[0] if error.args else error).split())) from None
+        text = str(error.args[0] if error.args else error)
+        if "Traceback" in text:  # of the config's own error, whose sentence comes last
+            text = text.strip().splitlines()[-1].partition(": ")[2]
+        raise InputError(" ".join(text.split())) from None
 
 
 def main(argv):

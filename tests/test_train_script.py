@@ -44,6 +44,7 @@ CONFIG = "--config=configs/srresnet_mse.py"
         ((CONFIG, "--config.batch_size=many"), ("batch_size", "many")),
         ((CONFIG, "--config.batch_size=1.5"), ("batch_size", "1.5")),
         (("--config=configs/srresnet.py",), ("configs/srresnet.py",)),
+        (("--config=configs/release.py:cpu_srgan",), ("release.py: no recipe 'cpu_srgan'", "choose from cpu_srresnet")),
     ],
     ids=lambda value: value[-1] if isinstance(value, tuple) else None,
 )
