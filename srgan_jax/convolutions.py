@@ -1,11 +1,33 @@
-"""Convolutions for training on a CPU, where some of XLA's are several times slower than their arithmetic needs.
+"""Convolutions on a CPU, where some of XLA's are several times slower than their arithmetic needs.
 
 They compute the same sums in another order; benchmarks/train_step.md has what they gain.
 """
 
+import platform
+import warnings
+
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+# JAX tries to, for each program that compiler_options() are for.
+warnings.filterwarnings("ignore", "Error writing persistent compilation cache entry", UserWarning)
+
+
+def compiler_options(device: jax.Device) -> dict[str, str | bool]:
+    """For jax.jit on a device: on an x86 CPU, have oneDNN convolve; elsewhere, and before JAX 0.11, nothing.
+
+    JAX's wheels contain oneDNN, but their convolutions are YNNPACK's unless that is left with reductions alone.
+    Programs with oneDNN cannot be written to JAX's compilation cache.
+    """
+    x86 = platform.machine().lower() in ("x86_64", "amd64")
+    if device.platform != "cpu" or not x86 or jax.__version_info__ < (0, 11):
+        return {}
+    return {
+        "xla_cpu_use_onednn": True,
+        "xla_cpu_experimental_onednn_custom_call": True,
+        "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_REDUCE",
+    }
 
 
 def conv_general_dilated(images, kernel, strides, padding, **options):

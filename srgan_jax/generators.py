@@ -68,7 +68,7 @@ class Generator:
             self.module,
             self.variables,
             tile=tile,
-            grid=upscaling.GRID,
+            grid=upscaling.usual_grid(),
             ensemble=ensemble,
             devices=jax.local_devices(),
         )

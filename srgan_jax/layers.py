@@ -35,6 +35,17 @@ class PReLU(nn.Module):
         return jnp.where(x >= 0, x, slope.astype(x.dtype) * x)
 
 
+def max_pool(x):
+    """[N, H, W, C] -> [N, ⌊H / 2⌋, ⌊W / 2⌋, C]: the largest of 2×2 pixels.
+
+    As maxima of neighbours: XLA's reduce_window is slower on a CPU, and keeps oneDNN from the convolutions beside it.
+    """
+    n, h, w, c = x.shape
+    x = x[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2 * c)
+    rows = jnp.maximum(x[:, :, 0], x[:, :, 1])
+    return jnp.maximum(rows[..., :c], rows[..., c:])
+
+
 def pixel_shuffle(x, factor: int):
     """[N, H, W, factor² · C] -> [N, H · factor, W · factor, C] (Shi et al., 2016).
 

@@ -8,6 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
+from srgan_jax.convolutions import compiler_options
 from srgan_jax.errors import InputError
 
 
@@ -53,4 +54,10 @@ def compile_init(init, mesh: Mesh):
 def compile_step(step, mesh: Mesh):
     """jit `step(state, batch, frozen) -> (state, metrics)` once, its state donated."""
     whole = replicated(mesh)
-    return jax.jit(step, in_shardings=(whole, split(mesh), whole), out_shardings=whole, donate_argnums=0)
+    return jax.jit(
+        step,
+        in_shardings=(whole, split(mesh), whole),
+        out_shardings=whole,
+        donate_argnums=0,
+        compiler_options=compiler_options(mesh.devices.flat[0]),
+    )

@@ -3,8 +3,8 @@
 A tile is computed from a window that is larger by the network's receptive radius. Within a window convolutions are
 "valid" (nothing is padded, and each leaves a slightly smaller window), and what lies outside of the picture is set to
 zero before each of them: just what padding does at the borders of a picture that is computed whole. So both give the
-same pixels. All large pictures have windows of one shape, for which the network is compiled once. Smaller ones take one
-of a few smaller windows: in that one most of the work for them would be in vain.
+same pixels. On an accelerator the windows of all pictures have one shape, for which the network is compiled once. On a
+CPU, which compiles fast and computes slowly, small pictures take one of a few smaller windows.
 """
 
 import collections
@@ -22,7 +22,7 @@ import numpy as np
 from jax import lax
 
 from srgan_jax import sharding
-from srgan_jax.convolutions import by_rows
+from srgan_jax.convolutions import by_rows, compiler_options
 from srgan_jax.errors import InputError
 from srgan_jax.images import signed_to_integers
 from srgan_jax.layers import Enlarge, add
@@ -30,7 +30,7 @@ from srgan_jax.models import SRResNet, fold_batch_norm
 
 TILE = 256  # LR pixels; for the paper's network about 1 GB of memory at ×4
 SMALLEST_TILE = 16  # LR pixels; where not even this fits into the memory, there is no use in trying on
-GRID = 64  # LR pixels; for pictures of all sizes, a good balance between compiling and computing
+GRID = 64  # LR pixels; on a CPU, for pictures of all sizes, a good balance between compiling and computing
 
 
 @dataclasses.dataclass
@@ -108,7 +108,8 @@ class Upscaler:
       module, variables: as generators.load gives them. BatchNorm is folded into the convolutions.
       tile: LR pixels computed at once in each direction, halved when the device's memory runs out; 0: all of a picture.
       grid: the sides of a tile are a multiple of it, unless `tile` is 0. Pictures that fit into one or few tiles take
-        smaller ones, so that little is computed in vain; a coarser grid means fewer shapes to compile.
+        smaller ones, so that little is computed in vain; a coarser grid means fewer shapes to compile. 0: all windows
+        have one shape.
       ensemble: average over the eight flips and turns, before rounding (Timofte et al., "Seven ways to improve
         example-based single image super resolution", CVPR 2016).
       devices: they share the tiles; by default the first alone.
@@ -173,9 +174,10 @@ class Upscaler:
         size, margin = [], []
         for length in picture.lr.shape[:2]:
             count = math.ceil(length / (self.tile or length))
+            one_shape = self.tile and not self.grid
             grid = self.grid if self.tile else 1
-            size.append(math.ceil(length / count / grid) * grid)
-            margin.append(self.module.receptive_radius if size[-1] < length else 0)
+            size.append(self.tile if one_shape else math.ceil(length / count / grid) * grid)
+            margin.append(self.module.receptive_radius if one_shape or size[-1] < length else 0)
         starts = [range(0, length, n) for length, n in zip(picture.lr.shape, size, strict=False)]
         groups = range(0, picture.sr.shape[2], self.module.channels)
         for group, *start in itertools.product(groups, *starts):
@@ -197,7 +199,7 @@ class Upscaler:
         lengths = np.array([tile.picture.lr.shape[:2] for tile in tiles], np.int32)
         windows, origins, lengths = jax.device_put((windows, origins, lengths), sharding.split(self._mesh))
         with _memory_may_run_out():
-            return enlarge_windows(
+            return compile_enlarge(self._mesh.devices.flat[0])(
                 self._params,
                 windows,
                 origins,
@@ -235,6 +237,11 @@ def _memory_may_run_out():
             raise
 
 
+def usual_grid() -> int:
+    """The Upscaler's `grid` for pictures of all sizes."""
+    return GRID if jax.default_backend() == "cpu" else 0
+
+
 def blend(first, second, share: float):
     """Interpolate between two generators (Wang et al., ESRGAN, ECCV 2018 workshops, section 3.4).
 
@@ -264,7 +271,13 @@ def _batches(tiles: Iterable[Tile], size: int) -> Iterator[list[Tile]]:
             yield batch
 
 
-@functools.partial(jax.jit, static_argnames=("module", "margin", "ensemble"))
+@functools.cache
+def compile_enlarge(device: jax.Device):
+    """jit `enlarge_windows` for devices such as this one."""
+    static = ("module", "margin", "ensemble")
+    return jax.jit(enlarge_windows, static_argnames=static, compiler_options=compiler_options(device))
+
+
 def enlarge_windows(params, windows, origins, lengths, *, module, margin: tuple[int, int], ensemble: bool):
     """Enlarge what is within the margin of windows of pictures.
 

@@ -57,7 +57,7 @@ def upscale_video(source, out, generator, *, scale=None, tile: int, ensemble: bo
         generator.module,
         generator.variables,
         tile=tile,
-        grid=GRID,
+        grid=GRID,  # all frames have one size
         ensemble=ensemble,
         devices=jax.local_devices(),
     )

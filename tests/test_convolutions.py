@@ -1,5 +1,8 @@
 """The CPU's convolutions: their values and gradients are XLA's."""
 
+import platform
+from unittest import mock
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,3 +74,25 @@ def test_by_rows_is_xlas(outputs, padding):
     ours = quick_jit(convolutions.by_rows, static_argnums=2)(images, kernel, padding)
     theirs = lax.conv_general_dilated(images, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
     np.testing.assert_allclose(ours, theirs, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_a_cpu_convolves_by_onednn():
+    """As far as JAX's wheel has it; in any case the result is XLA's."""
+    rng = np.random.default_rng(0)
+    images = jnp.asarray(rng.normal(size=(2, 8, 8, 32)), jnp.float32)
+    kernel = jnp.asarray(rng.normal(size=(3, 3, 32, 32)), jnp.float32)
+
+    def convolve(images, kernel):
+        return lax.conv_general_dilated(images, kernel, (1, 1), SAME, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+
+    device = jax.local_devices(backend="cpu")[0]
+    options = convolutions.compiler_options(device)
+    compiled = jax.jit(convolve, compiler_options=options).lower(images, kernel).compile()
+    assert ("__onednn$convolution" in compiled.as_text()) == bool(options)
+    assert bool(options) == (jax.__version_info__ >= (0, 11) and platform.machine() in ("x86_64", "AMD64"))
+    theirs = convolve(images, kernel)
+    np.testing.assert_allclose(compiled(images, kernel), theirs, atol=1e-5 * np.abs(theirs).max())
+
+
+def test_other_devices_compile_as_usual():
+    assert convolutions.compiler_options(mock.Mock(platform="gpu")) == {}

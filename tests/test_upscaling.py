@@ -66,7 +66,7 @@ def test_tiled_equals_whole(size):
     lr = picture(*size)
     expected = whole(MODULE, lr)
     assert min(size) == 1 or expected.std() > 0.2
-    for tile, grid in ((8, 8), (16, 8), (0, 1))[: 3 if size in SIZES[-3:] else 2]:
+    for tile, grid in ((8, 8), (16, 8), (16, 0), (0, 1))[: 4 if size in SIZES[-3:] else 3]:
         sr = Upscaler(MODULE, variables(MODULE), tile=tile, grid=grid)(lr)
         assert sr.dtype == np.uint8
         assert_levels(sr, expected)
@@ -102,23 +102,42 @@ def test_sixteen_bits():
     assert_levels(sr, whole(MODULE, lr))
 
 
+def fresh_programs():
+    """What counts the programs compiled from now on."""
+    upscaling.compile_enlarge.cache_clear()
+    enlarge = upscaling.compile_enlarge(jax.devices()[0])
+    enlarge.clear_cache()
+    return enlarge
+
+
 def test_all_large_pictures_share_a_program():
-    upscaling.enlarge_windows.clear_cache()
+    enlarge = fresh_programs()
     upscaler = Upscaler(MODULE, variables(MODULE), tile=16, grid=4)
     for size in ((64, 64), (65, 71), (67, 200), (149, 66)):
         upscaler(picture(*size))
-    assert upscaling.enlarge_windows._cache_size() == 1
+    assert enlarge._cache_size() == 1
     # Windows of new variables of the same network too: training evaluates again and again.
     Upscaler(MODULE, jax.tree.map(lambda x: x * 0.9, variables(MODULE)), tile=16, grid=4)(picture(80, 80))
-    assert upscaling.enlarge_windows._cache_size() == 1
+    assert enlarge._cache_size() == 1
 
 
-def test_small_pictures_share_few_programs():
-    upscaling.enlarge_windows.clear_cache()
-    upscaler = Upscaler(MODULE, variables(MODULE), tile=16, grid=8)
+@pytest.mark.parametrize(("grid", "programs"), [(8, 4), (0, 1)])
+def test_small_pictures_share_few_programs(grid, programs):
+    enlarge = fresh_programs()
+    upscaler = Upscaler(MODULE, variables(MODULE), tile=16, grid=grid)
     for size in itertools.product(range(1, 17, 2), repeat=2):
         upscaler(picture(*size))
-    assert upscaling.enlarge_windows._cache_size() == 4
+    assert enlarge._cache_size() == programs
+
+
+def test_an_accelerator_compiles_once_for_all_sizes(monkeypatch):
+    enlarge = fresh_programs()
+    assert upscaling.usual_grid() == upscaling.GRID
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    upscaler = Upscaler(MODULE, variables(MODULE), tile=16, grid=upscaling.usual_grid())
+    for size in SIZES:
+        upscaler(picture(*size))
+    assert enlarge._cache_size() == 1
 
 
 def stream(devices):
@@ -145,7 +164,7 @@ def test_devices_share_the_tiles():
 @pytest.mark.parametrize("late", [False, True], ids=["when it starts", "when it is fetched"])
 def test_memory_that_runs_out_halves_the_tile(monkeypatch, late):
     """Windows of more than 16 + 2 · 10 pixels do not fit, from the third tile on."""
-    original, sides = upscaling.enlarge_windows, []
+    original, sides = upscaling.compile_enlarge(jax.devices()[0]), []
 
     class Exhausted:
         def __array__(self, *_, **__):
@@ -157,7 +176,7 @@ def test_memory_that_runs_out_halves_the_tile(monkeypatch, late):
             return Exhausted() if late else np.asarray(Exhausted())
         return original(params, windows, *arguments, **keywords)
 
-    monkeypatch.setattr(upscaling, "enlarge_windows", limited)
+    monkeypatch.setattr(upscaling, "compile_enlarge", lambda device: limited)
     lr, done = picture(150, 90), []
     upscaler = Upscaler(MODULE, variables(MODULE), tile=64, grid=32, progress=lambda picture, share: done.append(share))
     sr = upscaler(lr)
@@ -170,7 +189,7 @@ def test_memory_that_does_not_hold_the_smallest_tile(monkeypatch):
     def exhausted(*_, **__):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory.")
 
-    monkeypatch.setattr(upscaling, "enlarge_windows", exhausted)
+    monkeypatch.setattr(upscaling, "compile_enlarge", lambda device: exhausted)
     with pytest.raises(InputError, match="does not hold even a tile of 16 x 16"):
         Upscaler(MODULE, variables(MODULE))(picture(70, 40))
 
@@ -179,7 +198,7 @@ def test_other_errors_of_the_device_are_not_hidden(monkeypatch):
     def broken(*_, **__):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
-    monkeypatch.setattr(upscaling, "enlarge_windows", broken)
+    monkeypatch.setattr(upscaling, "compile_enlarge", lambda device: broken)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         Upscaler(MODULE, variables(MODULE))(picture(7, 4))
 
