@@ -34,17 +34,24 @@ def conv_general_dilated(images, kernel, strides, padding, **options):
     """What nn.Conv takes in place of lax.conv_general_dilated: on a CPU faster for some shapes, elsewhere the same."""
     (height, width), (size, _, inputs, outputs) = images.shape[1:3], kernel.shape
     even = all(isinstance(n, int) and n % 2 == 0 for n in (height, width))  # a symbolic size is no int
-    same = padding == "SAME" or tuple(map(tuple, padding)) == ((size // 2, size // 2),) * 2
-    if jax.default_backend() == "cpu" and images.dtype == jnp.float32 and even and same and tuple(strides) == (1, 1):
-        if size == 9 and outputs < 16 <= inputs:
+    if jax.default_backend() == "cpu" and images.dtype == jnp.float32 and even:
+        sides = padding
+        if padding == "SAME":
+            sides = lax.padtype_to_pads((height, width), (size, size), strides, padding)
+        centred = [tuple(side) for side in sides] == [(size // 2, size // 2)] * 2
+        if centred and (size, *strides) == (9, 1, 1) and outputs < 16 <= inputs:
             return by_phases(images, kernel)
-        if size == 3 and inputs >= 32:
+        if centred and (size, *strides) == (3, 1, 1) and inputs >= 32:
             return by_tiles(images, kernel)
+        if centred and (size, *strides) == (3, 2, 2) and inputs >= 32:
+            return by_taps(images, kernel)
     return lax.conv_general_dilated(images, kernel, strides, padding, **options)
 
 
-def _convolve(images, kernel, padding="SAME"):
-    return lax.conv_general_dilated(images, kernel, (1, 1), padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
+def _convolve(images, kernel, padding="SAME", stride=1):
+    return lax.conv_general_dilated(
+        images, kernel, (stride, stride), padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
 
 
 def _contract(x, y):
@@ -98,6 +105,34 @@ def _tiles_backward(saved, d_out):
 
 
 by_tiles.defvjp(_tiles_forward, _tiles_backward)
+
+
+@jax.custom_vjp
+def by_taps(images, kernel):
+    """A 3×3 convolution of stride 2, padded with a zero around, whose kernel gradient comes from 9 matrix products.
+
+    Args:
+      images: [N, H, W, C], H and W even.
+      kernel: [3, 3, C, D].
+    """
+    return _convolve(images, kernel, ((1, 1), (1, 1)), 2)
+
+
+def _taps_forward(images, kernel):
+    return by_taps(images, kernel), (images, kernel)
+
+
+def _taps_backward(saved, d_out):
+    images, kernel = saved
+    height, width = images.shape[1:3]
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    seen = [[padded[:, i : i + height : 2, j : j + width : 2] for j in range(3)] for i in range(3)]
+    d_kernel = jnp.stack([jnp.stack([_contract(x, d_out) for x in row]) for row in seen])
+    _, transposed = jax.vjp(lambda images: _convolve(images, kernel, ((1, 1), (1, 1)), 2), images)
+    return *transposed(d_out), d_kernel
+
+
+by_taps.defvjp(_taps_forward, _taps_backward)
 
 
 def by_phases(images, kernel):

@@ -22,7 +22,9 @@ ONES = ((1, 1), (1, 1))
         ((2, 6, 4, 32), 3, 40, (1, 1), SAME, "by_tiles"),
         ((2, 6, 4, 32), 3, 32, (1, 1), ONES, "by_tiles"),
         ((1, 2, 8, 64), 3, 48, (1, 1), [(1, 1), (1, 1)], "by_tiles"),
-        ((2, 8, 6, 32), 3, 40, (2, 2), ONES, None),
+        ((2, 8, 6, 32), 3, 40, (2, 2), ONES, "by_taps"),
+        ((2, 8, 6, 16), 3, 40, (2, 2), ONES, None),
+        ((2, 7, 6, 32), 3, 40, (2, 2), ONES, None),
         ((1, 7, 6, 32), 3, 33, (1, 1), SAME, None),
         ((1, 6, 6, 32), 3, 33, (1, 1), ((0, 1), (1, 2)), None),
         ((1, 6, 6, 16), 3, 64, (1, 1), SAME, None),
@@ -39,7 +41,7 @@ def test_values_and_gradients_are_xlas(shape, kernel_size, outputs, strides, pad
     kernel = rng.normal(size=(kernel_size, kernel_size, shape[-1], outputs)) / kernel_size / np.sqrt(shape[-1])
     kernel = jnp.asarray(kernel, jnp.float32)
     used = []
-    for name in ("by_tiles", "by_phases"):
+    for name in ("by_tiles", "by_taps", "by_phases"):
         function = getattr(convolutions, name)
         monkeypatch.setattr(convolutions, name, lambda *a, f=function, n=name: used.append(n) or f(*a))
 
