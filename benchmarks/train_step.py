@@ -211,7 +211,7 @@ def main():
                 batch = make_tiny_batch(config, rows=size)
                 runs = {"ours": make_ours(config, batch, plain=False)}
                 if not accelerator:
-                    runs["ours, XLA's convolutions"] = make_ours(config, batch, plain=True)
+                    runs["ours, as XLA has it"] = make_ours(config, batch, plain=True)
                 runs["PyTorch"] = make_torch(config, batch, vgg, compiled=arguments.compile)
                 seconds = {name: [] for name in runs}
                 for _ in range(arguments.rounds + 1):  # the first warms up
