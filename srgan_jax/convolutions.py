@@ -59,6 +59,13 @@ def _contract(x, y):
     return lax.dot_general(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]), (((0,), (0,)), ((), ())))
 
 
+def _every_second(images, size):
+    """The pixels (i, j) of windows of size × size, which start one outside and are 2 apart: arrays [N, H/2, W/2, C]."""
+    height, width = images.shape[1:3]
+    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    return [[padded[:, i : i + height : 2, j : j + width : 2] for j in range(size)] for i in range(size)]
+
+
 def _mirrored(kernel):
     """What the gradient of a convolution's result is convolved with to become that of the images."""
     return kernel[::-1, ::-1].swapaxes(2, 3)
@@ -93,12 +100,8 @@ def _tiles_forward(images, kernel):
 
 def _tiles_backward(saved, d_out):
     images, kernel = saved
-    height, width = images.shape[1:3]
-    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    # Every pixel of the tiles, which overlap and start one outside, is an array [N, H / 2, W / 2, C].
-    pixels = [[padded[:, i : i + height : 2, j : j + width : 2] for j in range(4)] for i in range(4)]
     results = [[d_out[:, i::2, j::2] for j in range(2)] for i in range(2)]
-    pixels, results = _both_ways(_PIXELS, pixels), _both_ways(_RESULTS, results)
+    pixels, results = _both_ways(_PIXELS, _every_second(images, 4)), _both_ways(_RESULTS, results)
     products = [[_contract(x, y) for x, y in zip(*rows, strict=True)] for rows in zip(pixels, results, strict=True)]
     d_kernel = jnp.stack([jnp.stack(row) for row in _both_ways(_TAPS, products)])
     return _convolve(d_out, _mirrored(kernel)), d_kernel
@@ -124,10 +127,7 @@ def _taps_forward(images, kernel):
 
 def _taps_backward(saved, d_out):
     images, kernel = saved
-    height, width = images.shape[1:3]
-    padded = jnp.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
-    seen = [[padded[:, i : i + height : 2, j : j + width : 2] for j in range(3)] for i in range(3)]
-    d_kernel = jnp.stack([jnp.stack([_contract(x, d_out) for x in row]) for row in seen])
+    d_kernel = jnp.stack([jnp.stack([_contract(x, d_out) for x in row]) for row in _every_second(images, 3)])
     _, transposed = jax.vjp(lambda images: _convolve(images, kernel, ((1, 1), (1, 1)), 2), images)
     return *transposed(d_out), d_kernel
 
