@@ -66,6 +66,11 @@ def _every_second(images, size):
     return [[padded[:, i : i + height : 2, j : j + width : 2] for j in range(size)] for i in range(size)]
 
 
+def _computed(*arrays):
+    """The same, once they are in memory: XLA would compute each anew within all of the products that read it."""
+    return lax.optimization_barrier(arrays)
+
+
 def _mirrored(kernel):
     """What the gradient of a convolution's result is convolved with to become that of the images."""
     return kernel[::-1, ::-1].swapaxes(2, 3)
@@ -99,7 +104,7 @@ def _tiles_forward(images, kernel):
 
 
 def _tiles_backward(saved, d_out):
-    images, kernel = saved
+    (images, kernel), d_out = _computed(saved, d_out)
     results = [[d_out[:, i::2, j::2] for j in range(2)] for i in range(2)]
     pixels, results = _both_ways(_PIXELS, _every_second(images, 4)), _both_ways(_RESULTS, results)
     products = [[_contract(x, y) for x, y in zip(*rows, strict=True)] for rows in zip(pixels, results, strict=True)]
@@ -126,7 +131,7 @@ def _taps_forward(images, kernel):
 
 
 def _taps_backward(saved, d_out):
-    images, kernel = saved
+    (images, kernel), d_out = _computed(saved, d_out)
     d_kernel = jnp.stack([jnp.stack([_contract(x, d_out) for x in row]) for row in _every_second(images, 3)])
     _, transposed = jax.vjp(lambda images: _convolve(images, kernel, ((1, 1), (1, 1)), 2), images)
     return *transposed(d_out), d_kernel
@@ -168,7 +173,7 @@ def _outputs_forward(images, kernel):
 
 
 def _outputs_backward(saved, d_out):
-    images, kernel = saved
+    (images, kernel), d_out = _computed(saved, d_out)
     size, _, inputs, outputs = kernel.shape
     radius, (height, width) = size // 2, d_out.shape[1:3]
     padded = jnp.pad(d_out, ((0, 0), (radius, radius), (radius, radius), (0, 0)))

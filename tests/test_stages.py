@@ -72,19 +72,26 @@ def assert_trees_close(ours, theirs, tolerance):
         np.testing.assert_allclose(ours[key], theirs[key], rtol=0, atol=tolerance * largest + 1e-9, err_msg=key)
 
 
-CONTENT = {"losses__mse": 1.0}
-ADVERSARIAL = {"stage": "adversarial", "losses__mse": 1.0, "losses__adversarial": 1e-2, "data__crop_size": 32}
+STAGES = {
+    "content": {"losses__mse": 1.0},
+    "adversarial": {"stage": "adversarial", "losses__mse": 1.0, "losses__adversarial": 1e-2, "data__crop_size": 32},
+}
+ROWS = 4
 
 
-@pytest.fixture(scope="module", params=[CONTENT, ADVERSARIAL], ids=["content", "adversarial"])
-def run(request):
-    """(config, batch, state before, state after, metrics) of one step, from statistics and moments of a network."""
-    config = make_tiny_config(**request.param)
-    batch = make_tiny_batch(config, rows=4)
+def step_of(config, batch):
+    """(state before, after, metrics) of one step."""
     stage = stages.create_stage(config)
     before = quick_jit(stage.init)(jax.random.key(0))
-    after, metrics = quick_jit(stage.step)(before, batch, stage.frozen)
-    return config, batch, before, after, metrics
+    return before, *quick_jit(stage.step)(before, batch, stage.frozen)
+
+
+@pytest.fixture(scope="module", params=STAGES)
+def run(request):
+    """(config, batch, state before, state after, metrics) of one step."""
+    config = make_tiny_config(**STAGES[request.param])
+    batch = make_tiny_batch(config, rows=ROWS)
+    return config, batch, *step_of(config, batch)
 
 
 def test_a_step_changes_what_it_should(run):
@@ -213,27 +220,18 @@ def test_a_step_equals_pytorchs(run):
             assert np.mean(error < 0.05) > 0.98 and error.max() < 2.01, key
 
 
-def step_of(changes, batch):
-    """(state before, after, metrics) of one step."""
-    stage = stages.create_stage(make_tiny_config(**changes))
-    before = quick_jit(stage.init)(jax.random.key(0))
-    return before, *quick_jit(stage.step)(before, batch, stage.frozen)
-
-
-ROWS = 4  # of the batch that is computed in parts
-STAGES = pytest.mark.parametrize("changes", [CONTENT, ADVERSARIAL], ids=["content", "adversarial"])
-
-
-@STAGES
-def test_accumulated_gradients_are_those_of_the_whole_batch(changes, monkeypatch):
+@pytest.mark.parametrize("stage", STAGES)
+def test_accumulated_gradients_are_those_of_the_whole_batch(stage, monkeypatch):
     """Where BatchNorm is held to its running averages: else every part is normalised by itself."""
     for module in (models.srresnet, models.discriminator):
         monkeypatch.setattr(
             module, "batch_norm", lambda *, use_running_average, **rest: batch_norm(use_running_average=True, **rest)
         )
-    batch = make_tiny_batch(make_tiny_config(**changes), rows=ROWS)
-    _, whole, whole_metrics = step_of(changes, batch)
-    _, parts, metrics = step_of(changes | {"batch_size": ROWS, "accumulate": 2}, batch)
+    config = make_tiny_config(**STAGES[stage], batch_size=ROWS)
+    batch = make_tiny_batch(config, rows=ROWS)
+    _, whole, whole_metrics = step_of(config, batch)
+    config.accumulate = 2
+    _, parts, metrics = step_of(config, batch)
     assert set(metrics) == set(whole_metrics)
     for name, value in whole_metrics.items():
         # G's metrics follow D's update, where Adam makes steps of 1e-4 of gradients that are all rounding.
@@ -242,13 +240,11 @@ def test_accumulated_gradients_are_those_of_the_whole_batch(changes, monkeypatch
         assert_trees_close(moments(parts[name]), moments(whole[name]), 1e-5)
 
 
-@STAGES
-def test_parts_that_are_alike_count_as_one(changes):
+def test_parts_that_are_alike_count_as_one(run):
     """Then BatchNorm changes nothing either, but for the running averages, which each part moves."""
-    part = make_tiny_batch(make_tiny_config(**changes), rows=ROWS)
+    config, part, before, once, metrics_once = run
     alike = {key: np.repeat(rows, 3, axis=0) for key, rows in part.items()}  # every third row makes a part
-    before, once, metrics_once = step_of(changes, part)
-    _, thrice, metrics = step_of(changes | {"batch_size": 3 * ROWS, "accumulate": 3}, alike)
+    _, thrice, metrics = step_of(make_tiny_config(**STAGES[config.stage], batch_size=3 * ROWS, accumulate=3), alike)
     for name, value in metrics_once.items():
         np.testing.assert_allclose(metrics[name], value, rtol=1e-4, err_msg=name)
     for name in once:
@@ -272,12 +268,12 @@ def test_the_running_average_of_g():
         state, _ = step(state, batch, stage.frozen)
 
 
-def test_the_discriminators_own_rate():
+def test_the_discriminators_own_rate(run):
     """D's step is three times as large, G's is not."""
-    batch = make_tiny_batch(make_tiny_config(**ADVERSARIAL), rows=2)
-    before, slow, _ = step_of(ADVERSARIAL, batch)
-    _, fast, _ = step_of(ADVERSARIAL | {"optimizer__discriminator_rate": 3.0}, batch)
-    for name, factor in {"d": 3.0, "g": 1.0}.items():
+    config, batch, before, slow, _ = run
+    _, fast, _ = step_of(make_tiny_config(**STAGES[config.stage], optimizer__discriminator_rate=3.0), batch)
+    for name in before:
+        factor = {"g": 1.0, "d": 3.0}[name]
         sizes = [
             max(np.abs(array - flat(before[name].params)[key]).max() for key, array in flat(after[name].params).items())
             for after in (slow, fast)
