@@ -28,8 +28,8 @@ from torch import nn
 
 from configs import srgan_vgg54, srresnet_mse
 from srgan_jax import sharding, stages
+from srgan_jax.memory import keep_freed_memory
 from srgan_jax.models.vgg import BLOCKS
-from srgan_jax.scripts import keep_freed_memory
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))
 import torch_reference as reference

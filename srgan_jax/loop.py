@@ -22,6 +22,7 @@ from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.files import replace_text
 from srgan_jax.images import save_image
 from srgan_jax.logs import Log, NoLog
+from srgan_jax.memory import return_freed_memory
 from srgan_jax.state import variables_of
 from srgan_jax.upscaling import Upscaler
 
@@ -100,6 +101,8 @@ def train(config, workdir) -> None:
             window.add(metrics, waited)
             log.advance()
             done, stopping = step + 1, stop_signal(step)
+            if (done - start).bit_count() == 1:  # after 1, 2, 4, 8, … steps
+                return_freed_memory()
             log_due, evaluate_due, save_due = (
                 every and (done % every == 0 or done == config.num_steps)
                 for every in (config.log_every, config.eval_every, config.save_every)

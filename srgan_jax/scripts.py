@@ -1,7 +1,6 @@
 """What the command-line scripts share."""
 
 import contextlib
-import ctypes
 import sys
 
 from absl import logging
@@ -18,20 +17,6 @@ def add_process_flags(parser):
     group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where no launcher tells it")
     group.add_argument("--processes", type=int, metavar="N", help="how many there are, where no launcher tells it")
     group.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0")
-
-
-def keep_freed_memory() -> None:
-    """Let glibc keep what the process frees, and hand it out again. To be called before JAX starts.
-
-    On a CPU, XLA asks for hundreds of MB at each step. Otherwise they come from the kernel every time, which clears
-    every page of them: a tenth of a training step. The process is a GB or two larger for it. Without glibc nothing
-    happens.
-    """
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        # malloc.h: M_ARENA_MAX one, M_MMAP_MAX none, M_TRIM_THRESHOLD never.
-        for option, value in ((-8, 1), (-4, 0), (-1, -1)):
-            mallopt(option, value)
 
 
 @contextlib.contextmanager
