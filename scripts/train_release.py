@@ -63,6 +63,10 @@ LIMITS = {
     "content": "It was trained for the least squared error: what cannot be known is left smooth.",
     "adversarial": "It invents detail that looks plausible and need not have been there.",
 }
+REMARKS = {  # on what came out of a recipe
+    "cpu_srgan_vgg54": "After so few updates its pictures are pale, with a faint grid: it is shipped to be looked at and\n"
+    "trained further. For enlarging photos take srresnet-x4.",
+}
 
 
 def run(*command) -> None:
@@ -143,7 +147,7 @@ def model_card(name: str, file: pathlib.Path, arguments) -> str:
         rules="---|" * (len(results["datasets"]) - 1) + "---",
         paper_scores=scores("paper"),
         matlab_scores=scores("matlab"),
-        limits=LIMITS[config.stage],
+        limits="\n".join([LIMITS[config.stage], *filter(None, [REMARKS.get(recipe)])]),
     )
 
 
