@@ -64,8 +64,8 @@ LIMITS = {
     "adversarial": "It invents detail that looks plausible and need not have been there.",
 }
 REMARKS = {  # on what came out of a recipe
-    "cpu_srgan_vgg54": "After so few updates its pictures are pale, with a faint grid: it is shipped to be looked at and\n"
-    "trained further. For enlarging photos take srresnet-x4.",
+    "cpu_srgan_vgg54": "After so few updates its pictures are pale, with a faint grid: it is shipped to be looked at\n"
+    "and trained further. For enlarging photos take srresnet-x4.",
 }
 
 
