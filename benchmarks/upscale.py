@@ -32,7 +32,7 @@ from srgan_jax import generators  # noqa: E402
 from srgan_jax.files import replace_text  # noqa: E402
 from srgan_jax.images import save_image  # noqa: E402
 from srgan_jax.models import SRResNet  # noqa: E402
-from srgan_jax.upscaling import GRID, TILE, Upscaler  # noqa: E402
+from srgan_jax.upscaling import TILE, Upscaler  # noqa: E402
 from srgan_jax.weights.release import write_release  # noqa: E402
 
 MODULE = SRResNet()
@@ -170,7 +170,7 @@ def main():
 
     torch.set_num_threads(os.cpu_count())
     variables = create_variables()
-    upscaler, module = Upscaler(MODULE, variables, tile=flags.tile, grid=GRID), create_torch(variables)
+    upscaler, module = Upscaler(MODULE, variables, tile=flags.tile), create_torch(variables)
     whole = functools.partial(run_torch, module)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)

@@ -186,8 +186,8 @@ def _outputs_backward(saved, d_out):
 _by_outputs.defvjp(_outputs_forward, _outputs_backward)
 
 
-def by_rows(images, kernel, padding):
-    """A convolution of stride 1; for few outputs, as all rows of the kernel side by side. For upscaling.
+def by_rows(images, kernel):
+    """A convolution that pads nothing; for few outputs, as all rows of the kernel side by side. For upscaling.
 
     Few outputs leave vector units idle. So the rows of the kernel become outputs of one convolution whose kernel has a
     single row, filled up to a multiple of 16; what each of them gives is then shifted by as many rows, and added.
@@ -195,13 +195,12 @@ def by_rows(images, kernel, padding):
     Args:
       images: [N, H, W, C].
       kernel: [K, L, C, D].
-      padding: ((top, bottom), (left, right)).
     """
     size, width, inputs, outputs = kernel.shape
     if outputs >= 16 or size == 1:
-        return _convolve(images, kernel, padding)
+        return _convolve(images, kernel, "VALID")
     rows = kernel.transpose(1, 2, 0, 3).reshape(1, width, inputs, size * outputs)
     rows = jnp.pad(rows, ((0, 0), (0, 0), (0, 0), (0, -size * outputs % 16)))
-    seen = _convolve(jnp.pad(images, ((0, 0), padding[0], (0, 0), (0, 0))), rows, ((0, 0), padding[1]))
+    seen = _convolve(images, rows, "VALID")
     height = seen.shape[1] - size + 1
     return sum(seen[:, i : i + height, :, i * outputs : (i + 1) * outputs] for i in range(size))

@@ -68,7 +68,6 @@ class Generator:
             self.module,
             self.variables,
             tile=tile,
-            grid=upscaling.usual_grid(),
             ensemble=ensemble,
             devices=jax.local_devices(),
         )

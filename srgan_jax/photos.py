@@ -21,7 +21,7 @@ from srgan_jax.errors import InputError
 from srgan_jax.images import save_image
 from srgan_jax.photo_files import FORMATS, check_fits, format_of, read_photo, write_photo
 from srgan_jax.pictures import side_by_side
-from srgan_jax.upscaling import TILE, Picture, Upscaler, blend, usual_grid
+from srgan_jax.upscaling import TILE, Picture, Upscaler, blend
 
 AHEAD = 2  # pictures decoded before, and written after, the one that is computed; each takes memory
 
@@ -96,7 +96,6 @@ def _upscale(jobs: list[Job], generator: generators.Generator, options: Options,
             generator.module,
             generator.variables,
             tile=options.tile,
-            grid=usual_grid(),
             ensemble=options.ensemble,
             devices=jax.local_devices(),
             progress=progress.tile_done,

@@ -1,10 +1,11 @@
-"""A picture of any size -> one `scale` times as large, tile by tile, in memory that does not depend on its size.
+"""A picture of any size -> one `scale` times as large, in memory that does not depend on its size.
 
-A tile is computed from a window that is larger by the network's receptive radius. Within a window convolutions are
-"valid" (nothing is padded, and each leaves a slightly smaller window), and what lies outside of the picture is set to
-zero before each of them: just what padding does at the borders of a picture that is computed whole. So both give the
-same pixels. On an accelerator the windows of all pictures have one shape, for which the network is compiled once. On a
-CPU, which compiles fast and computes slowly, small pictures take one of a few smaller windows.
+The network is compiled once, for a canvas. A picture that fits on it is computed at once, a larger one in tiles, from
+windows that are larger than the tiles by the network's receptive radius. On the canvas each part of the network (its
+beginning, a residual block, its end) is computed block by block, for those blocks alone that hold pixels of the window,
+so that a small picture costs little. For its block a part reads some pixels more; convolutions pad nothing, and what
+lies outside of the window is set to zero before each of them: just what padding does to a whole picture. So the pixels
+are the same.
 """
 
 import collections
@@ -26,11 +27,12 @@ from srgan_jax.convolutions import by_rows, compiler_options
 from srgan_jax.errors import InputError
 from srgan_jax.images import signed_to_integers
 from srgan_jax.layers import Enlarge, add
-from srgan_jax.models import SRResNet, fold_batch_norm
+from srgan_jax.models import fold_batch_norm
+from srgan_jax.models.residual import ResidualGenerator
 
-TILE = 256  # LR pixels; for the paper's network about 1 GB of memory at ×4
+TILE = 640  # LR pixels; the paper's network then keeps half a gigabyte of features
 SMALLEST_TILE = 16  # LR pixels; where not even this fits into the memory, there is no use in trying on
-GRID = 64  # LR pixels; on a CPU, for pictures of all sizes, a good balance between compiling and computing
+BLOCK_ON_CPU, BLOCK = 64, 256  # LR pixels: small enough to waste little at a picture's end, enough to fill the device
 
 
 @dataclasses.dataclass
@@ -52,53 +54,52 @@ class Picture:
 
 @dataclasses.dataclass(frozen=True)
 class Tile:
-    """LR pixels from `start` on, `size` of them, perhaps beyond the end of the picture; each is (rows, columns).
+    """A part of a picture; pairs are of (rows, columns).
 
     Attributes:
-      margin: by how much the window is larger on each side; 0 where the tile spans the picture.
+      start, stop: its first LR pixel and the one after its last.
+      margin: LR pixels on each side that are read too, as far as the picture has them.
       channels: of lr and of sr.
+      canvas: LR pixels for which the network is compiled, multiples of `block`.
     """
 
     picture: Picture
     start: tuple[int, int]
-    size: tuple[int, int]
-    margin: tuple[int, int]
+    stop: tuple[int, int]
+    margin: int
     channels: tuple[slice, slice]
+    canvas: tuple[int, int]
+    block: int
 
     def window(self) -> np.ndarray:
-        """The window's levels [h, w, C]; zero outside of the picture."""
-        lr = self.picture.lr[..., self.channels[0]]
-        window = np.zeros([n + 2 * m for n, m in zip(self.size, self.margin, strict=True)] + [lr.shape[2]], lr.dtype)
-        into, out_of = [], []
-        for first, n, length in zip(self.origin(), window.shape, lr.shape, strict=False):
-            out_of.append(slice(max(first, 0), min(first + n, length)))
-            into.append(slice(out_of[-1].start - first, out_of[-1].stop - first))
-        window[tuple(into)] = lr[tuple(out_of)]
-        return window
-
-    def origin(self) -> list[int]:
-        """The window's first row and column."""
-        return [start - margin for start, margin in zip(self.start, self.margin, strict=True)]
+        """The levels that are read, [h, w, C]."""
+        (top, left), (bottom, right) = self._origin, (b + self.margin for b in self.stop)
+        return self.picture.lr[top:bottom, left:right, self.channels[0]]
 
     def paste(self, levels: np.ndarray) -> int:
-        """Put the tile's enlargement into the picture; returns the number of LR pixels."""
-        lr, sr = self.picture.lr, self.picture.sr
-        scale = len(sr) // len(lr)
-        stop = [min(a + n, length) for a, n, length in zip(self.start, self.size, lr.shape, strict=False)]
-        rows, columns = (slice(scale * a, scale * b) for a, b in zip(self.start, stop, strict=True))
-        target = sr[rows, columns, self.channels[1]]
-        target[:] = levels[: target.shape[0], : target.shape[1]]
-        pixels = math.prod(b - a for a, b in zip(self.start, stop, strict=True))
+        """Put what belongs to the tile of its enlarged window into the picture; returns the number of LR pixels."""
+        scale = len(self.picture.sr) // len(self.picture.lr)
+        (top, left), (bottom, right) = (scale * np.array(at) for at in (self.start, self.stop))
+        y, x = scale * np.array(self._origin)
+        self.picture.sr[top:bottom, left:right, self.channels[1]] = levels[top - y : bottom - y, left - x : right - x]
+        pixels = math.prod(b - a for a, b in zip(self.start, self.stop, strict=True))
         self.picture.todo -= pixels
         return pixels
 
-    def quarters(self, margin: int) -> Iterator["Tile"]:
-        """The tile as four, or fewer at the picture's end."""
-        half = tuple(max(SMALLEST_TILE, -(-n // 2)) for n in self.size)
-        for offset in itertools.product(*(range(0, n, h) for n, h in zip(self.size, half, strict=True))):
-            start = tuple(a + b for a, b in zip(self.start, offset, strict=True))
-            if all(a < length for a, length in zip(start, self.picture.lr.shape, strict=False)):
-                yield dataclasses.replace(self, start=start, size=half, margin=(margin, margin))
+    @property
+    def _origin(self) -> tuple[int, int]:
+        return tuple(max(0, a - self.margin) for a in self.start)
+
+    @property
+    def side(self) -> int:
+        """The longer one."""
+        return max(b - a for a, b in zip(self.start, self.stop, strict=True))
+
+    def cut(self, sizes: tuple[int, int], **changes) -> Iterator["Tile"]:
+        """The same in tiles of at most these sizes."""
+        for start in itertools.product(*map(range, self.start, self.stop, sizes)):
+            stop = tuple(map(min, (a + n for a, n in zip(start, sizes, strict=True)), self.stop))
+            yield dataclasses.replace(self, start=start, stop=stop, **changes)
 
 
 class Upscaler:
@@ -106,10 +107,8 @@ class Upscaler:
 
     Args:
       module, variables: as generators.load gives them. BatchNorm is folded into the convolutions.
-      tile: LR pixels computed at once in each direction, halved when the device's memory runs out; 0: all of a picture.
-      grid: the sides of a tile are a multiple of it, unless `tile` is 0. Pictures that fit into one or few tiles take
-        smaller ones, so that little is computed in vain; a coarser grid means fewer shapes to compile. 0: all windows
-        have one shape.
+      tile: LR pixels computed at once in each direction, halved when the device's memory runs out; 0: all of a picture,
+        with a canvas of its size.
       ensemble: average over the eight flips and turns, before rounding (Timofte et al., "Seven ways to improve
         example-based single image super resolution", CVPR 2016).
       devices: they share the tiles; by default the first alone.
@@ -118,19 +117,19 @@ class Upscaler:
 
     def __init__(
         self,
-        module: SRResNet,
+        module: ResidualGenerator,
         variables,
         *,
         tile: int = TILE,
-        grid: int = 1,
         ensemble: bool = False,
         devices: list[jax.Device] | None = None,
         progress: Callable[[Picture, float], object] = lambda picture, share: None,
     ):
         module, variables = fold_batch_norm(module, variables)
-        self.module, self.tile, self.grid, self.ensemble, self.progress = module, tile, grid, ensemble, progress
+        self.module, self.tile, self.ensemble, self.progress = module, tile, ensemble, progress
         self._mesh = sharding.create_mesh(jax.local_devices()[:1] if devices is None else devices)
-        self._params = jax.device_put(variables["params"], sharding.replicated(self._mesh))
+        self._params = jax.device_put(stack_blocks(module, variables["params"]), sharding.replicated(self._mesh))
+        self._features = None  # of the last canvas; the next one takes their memory
 
     def __call__(self, lr: np.ndarray) -> np.ndarray:
         """uint8 or uint16 [H, W, C] -> [scale · H, scale · W, channels] of the same dtype.
@@ -171,45 +170,66 @@ class Upscaler:
                 yield waiting.popleft()
 
     def _cut(self, picture: Picture) -> Iterator[Tile]:
-        size, margin = [], []
-        for length in picture.lr.shape[:2]:
-            count = math.ceil(length / (self.tile or length))
-            one_shape = self.tile and not self.grid
-            grid = self.grid if self.tile else 1
-            size.append(self.tile if one_shape else math.ceil(length / count / grid) * grid)
-            margin.append(self.module.receptive_radius if one_shape or size[-1] < length else 0)
-        starts = [range(0, length, n) for length, n in zip(picture.lr.shape, size, strict=False)]
-        groups = range(0, picture.sr.shape[2], self.module.channels)
-        for group, *start in itertools.product(groups, *starts):
-            channels = slice(group, group + min(self.module.channels, picture.lr.shape[2]))
-            yield Tile(
-                picture,
-                tuple(start),
-                tuple(size),
-                tuple(margin),
-                (channels, slice(group, group + self.module.channels)),
-            )
+        lengths, margin = picture.lr.shape[:2], self.module.receptive_radius
+        canvas, block = self._canvas(self.tile, lengths)
+        sizes = []
+        for length, room in zip(lengths, canvas, strict=True):
+            count = 1 if length <= room else math.ceil(length / (room - 2 * margin))
+            sizes.append(math.ceil(length / count))
+        for group in range(0, picture.sr.shape[2], self.module.channels):
+            of_lr = slice(group, group + min(self.module.channels, picture.lr.shape[2]))
+            of_sr = slice(group, group + self.module.channels)
+            yield from Tile(picture, (0, 0), lengths, margin, (of_lr, of_sr), canvas, block).cut(sizes)
 
-    def _start(self, batch: list[Tile]) -> jax.Array | None:
-        """Begin to compute; None where the memory does not suffice."""
-        # The last batch is filled up, as every device must have one.
-        tiles = batch + batch[-1:] * (self._mesh.size - len(batch))
-        windows = np.stack([tile.window() for tile in tiles])
-        origins = np.array([tile.origin() for tile in tiles], np.int32)
-        lengths = np.array([tile.picture.lr.shape[:2] for tile in tiles], np.int32)
-        windows, origins, lengths = jax.device_put((windows, origins, lengths), sharding.split(self._mesh))
+    def _canvas(self, tile: int, lengths: tuple[int, int] = (0, 0)) -> tuple[tuple[int, int], int]:
+        """The canvas for tiles, or where they are 0 for a picture; and its blocks."""
+        block = BLOCK_ON_CPU if self._mesh.devices.flat[0].platform == "cpu" else BLOCK
+        if tile:
+            block, lengths = min(block, tile), (tile + 2 * self.module.receptive_radius,) * 2
+        return tuple(math.ceil(n / block) * block for n in lengths), block
+
+    def _start(self, batch: list[Tile]):
+        """Begin to compute the levels of the windows; None where the memory does not suffice."""
+        windows = [tile.window() for tile in batch]
         with _memory_may_run_out():
-            return compile_enlarge(self._mesh.devices.flat[0])(
-                self._params,
-                windows,
-                origins,
-                lengths,
-                module=self.module,
-                margin=batch[0].margin,
-                ensemble=self.ensemble,
-            )
+            if self.ensemble:
+                return self._average_of_turns(windows, batch[0].canvas, batch[0].block)
+            return self._compute(windows, batch[0].canvas, batch[0].block, windows[0].dtype)
 
-    def _finish(self, batch: list[Tile], levels: jax.Array | None) -> None:
+    def _average_of_turns(self, windows: list[np.ndarray], canvas: tuple[int, int], block: int):
+        scale, channels = self.module.scale, self.module.channels
+        mean = np.zeros((len(windows), scale * canvas[0], scale * canvas[1], channels), np.float32)
+        for turn in range(8):
+            turned = [_turn(window, turn) for window in windows]
+            # Fetched one by one: they would take eight times the memory.
+            levels = np.asarray(self._compute(turned, canvas[:: -1 if turn & 4 else 1], block, np.dtype(np.float32)))
+            for total, its_levels, window in zip(mean, levels, turned, strict=False):
+                sr = _turn(its_levels[: scale * window.shape[0], : scale * window.shape[1]], turn, back=True)
+                total[: sr.shape[0], : sr.shape[1]] += sr / 8
+        return signed_to_integers(mean, windows[0].dtype)
+
+    def _compute(self, windows: list[np.ndarray], canvas: tuple[int, int], block: int, dtype: np.dtype) -> jax.Array:
+        # The last batch is filled up, as every device must have one.
+        canvases = np.zeros((self._mesh.size, *canvas, windows[0].shape[2]), windows[0].dtype)
+        lengths = np.zeros((self._mesh.size, 2), np.int32)
+        for i, window in enumerate(windows):
+            lengths[i] = window.shape[:2]
+            canvases[i, : window.shape[0], : window.shape[1]] = window
+        split, shape = sharding.split(self._mesh), features_shape(self.module, canvases.shape)
+        features, self._features = self._features, None
+        if features is None or features.shape != shape:
+            features = jnp.zeros(shape, device=split)
+        levels, self._features = compile_enlarge(self._mesh)(
+            self._params,
+            features,
+            *jax.device_put((canvases, lengths), split),
+            module=self.module,
+            block=block,
+            dtype=dtype,
+        )
+        return levels
+
+    def _finish(self, batch: list[Tile], levels) -> None:
         """Wait for what was started, and paste it."""
         fetched = None
         with _memory_may_run_out():
@@ -218,12 +238,15 @@ class Upscaler:
             for tile, its_levels in zip(batch, fetched, strict=False):
                 self.progress(tile.picture, tile.paste(its_levels) / tile.picture.work)
             return
-        side = max(batch[0].size)
+        self._features = None
+        side = max(tile.side for tile in batch)
         if side <= SMALLEST_TILE:
             raise InputError(f"the device's memory does not hold even a tile of {side} x {side} pixels.")
-        self.tile = min(self.tile or side, max(SMALLEST_TILE, side // 2))
+        half = max(SMALLEST_TILE, math.ceil(side / 2))
+        self.tile = min(self.tile or half, half)
+        canvas, block = self._canvas(half)
         for tile in batch:
-            for quarter in tile.quarters(self.module.receptive_radius):
+            for quarter in tile.cut((half, half), canvas=canvas, block=block):
                 self._finish([quarter], self._start([quarter]))
 
 
@@ -235,11 +258,6 @@ def _memory_may_run_out():
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-
-
-def usual_grid() -> int:
-    """The Upscaler's `grid` for pictures of all sizes."""
-    return GRID if jax.default_backend() == "cpu" else 0
 
 
 def blend(first, second, share: float):
@@ -266,71 +284,130 @@ def blend(first, second, share: float):
 
 def _batches(tiles: Iterable[Tile], size: int) -> Iterator[list[Tile]]:
     """Lists of at most `size` tiles in a row that one program computes."""
-    for _, same in itertools.groupby(tiles, lambda t: (t.size, t.margin, t.picture.lr.shape[2], t.picture.lr.dtype)):
+    for _, same in itertools.groupby(tiles, lambda t: (t.canvas, t.block, t.picture.lr.shape[2], t.picture.lr.dtype)):
         while batch := list(itertools.islice(same, size)):
             yield batch
 
 
+def _turn(picture, turn: int, *, back: bool = False):
+    """One of the eight flips and turns of a picture [H, W, C], numbered as images.turn has them; or its inverse."""
+    changes = [change for bit, change in enumerate((np.fliplr, np.flipud, _transpose)) if turn >> bit & 1]
+    return functools.reduce(lambda x, change: change(x), changes[:: -1 if back else 1], picture)
+
+
+def _transpose(picture):
+    return picture.swapaxes(0, 1)
+
+
+def stack_blocks(module, params):
+    """The parameters with those of all residual blocks in one, "blocks", each array having a first axis more."""
+    names = [f"block{i}" for i in range(module.num_blocks)]
+    stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *(params[name] for name in names)) if names else {}
+    return {name: of for name, of in params.items() if name not in names} | {"blocks": stacked}
+
+
 @functools.cache
-def compile_enlarge(device: jax.Device):
-    """jit `enlarge_windows` for devices such as this one."""
-    static = ("module", "margin", "ensemble")
-    return jax.jit(enlarge_windows, static_argnames=static, compiler_options=compiler_options(device))
+def compile_enlarge(mesh: jax.sharding.Mesh):
+    """jit `enlarge_windows` for devices that share the windows."""
+    return jax.jit(
+        enlarge_windows,
+        static_argnames=("module", "block", "dtype"),
+        donate_argnames="features",
+        out_shardings=sharding.split(mesh),
+        compiler_options=compiler_options(mesh.devices.flat[0]),
+    )
 
 
-def enlarge_windows(params, windows, origins, lengths, *, module, margin: tuple[int, int], ensemble: bool):
-    """Enlarge what is within the margin of windows of pictures.
+def features_shape(module, windows_shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Of what `enlarge_windows` keeps: two results of residual blocks in turns, and what the first one got."""
+    count, height, width, _ = windows_shape
+    around = 2 * max(module.radii)
+    return (count, 3, height + around, width + around, module.features)
+
+
+def enlarge_windows(params, features, windows, lengths, *, module: ResidualGenerator, block: int, dtype: np.dtype):
+    """Enlarge windows of pictures.
 
     Args:
-      params: of `module`, which has no BatchNorm.
-      windows: levels, uint8 or uint16 [N, h, w, channels or 1].
-      origins: int [N, 2], row and column of each window's first pixel in its picture; may be negative.
-      lengths: int [N, 2], height and width of the pictures.
-      margin: LR pixels on each side; 0 where the window spans the picture: beyond it, there is zero.
+      params: of `module`, which has no BatchNorm; those of its residual blocks stacked.
+      features: memory of features_shape(…), whatever is in it.
+      windows: levels, uint8 or uint16 [N, h, w, channels or 1], h and w multiples of `block`.
+      lengths: int [N, 2], how many rows and columns each window has; the others are not looked at.
+      dtype: of the result.
 
     Returns:
-      Levels [N, scale · (h - 2 · margin), scale · (w - 2 · margin), channels] of the same dtype.
+      (SR [N, scale · h, scale · w, channels], levels of an integer dtype, or around [-1, 1] as float32; the memory).
     """
-    highest = jnp.iinfo(windows.dtype).max
-    lr = windows.astype(jnp.float32) / highest
+    (of_begin, of_block, of_finish), scale, around = module.radii, module.scale, max(module.radii)
+    lr = windows.astype(jnp.float32) / jnp.iinfo(windows.dtype).max
     lr = jnp.broadcast_to(lr, (*lr.shape[:3], module.channels))
-    places = [origins[:, axis, None] + jnp.arange(lr.shape[1 + axis]) for axis in (0, 1)]
-    inside = [(place >= 0) & (place < lengths[:, axis, None]) for axis, place in enumerate(places)]
-    network = _average_of_turns if ensemble else _apply_to_windows
+    lr = jnp.pad(lr, ((0, 0), (around, around), (around, around), (0, 0)))[:, None]
+    rows, columns = jnp.max(-(-lengths // block), axis=0)
+
+    def for_each_block(compute, result):
+        def step(n, result):
+            return compute(result, (n // columns * block, n % columns * block))
+
+        return lax.fori_loop(0, rows * columns, step, result)
+
+    def read(canvases, which, start, radius):
+        size = (len(lr), 1, block + 2 * radius, block + 2 * radius, canvases.shape[-1])
+        return lax.dynamic_slice(canvases, (0, which, *(a + around - radius for a in start), 0), size)[:, 0]
+
+    def write(canvases, which, start, x):
+        return lax.dynamic_update_slice(canvases, x[:, None], (0, which, *(a + around for a in start), 0))
+
+    def apply(part, of_part, start, radius, *inputs, **keywords):
+        places = (a - radius + jnp.arange(block + 2 * radius) for a in start)
+        inside = [(at >= 0) & (at < lengths[:, axis, None]) for axis, at in enumerate(places)]
+        with nn.intercept_methods(_without_padding(inside)):
+            return part.apply({"params": of_part}, *inputs, **keywords)
+
+    def begin(features, start):
+        return write(
+            features, 2, start, apply(module, params, start, of_begin, read(lr, 0, start, of_begin), method="begin")
+        )
+
+    def residual(features, its):
+        number, its_params = its
+        source = jnp.where(number == 0, 2, (number + 1) % 2)
+
+        def one(features, start):
+            x = read(features, source, start, of_block)
+            return write(features, number % 2, start, apply(module.residual_block(), its_params, start, of_block, x))
+
+        return for_each_block(one, features), None
+
+    def finish(sr, start):
+        inputs = (
+            read(lr, 0, start, of_finish),
+            read(features, 2, start, of_finish),
+            read(features, last, start, of_finish),
+        )
+        made = apply(module, params, start, of_finish, *inputs, method="finish")
+        # The radius is rounded up to whole LR pixels.
+        made = add(made, jnp.zeros((1, scale * block, scale * block, 1), made.dtype))
+        made = made if dtype == jnp.float32 else signed_to_integers(made, dtype)
+        return lax.dynamic_update_slice(sr, made, (0, *(scale * a for a in start), 0))
+
     # TPUs and recent GPUs would otherwise round float32 convolutions to bfloat16 or TF32.
     with jax.default_matmul_precision("highest"):
-        sr = network(module, params, lr, inside, margin)
-    return signed_to_integers(sr, windows.dtype)
+        features = for_each_block(begin, features)
+        last = 2
+        if module.num_blocks:
+            features, _ = lax.scan(residual, features, (jnp.arange(module.num_blocks), params["blocks"]))
+            last = (module.num_blocks - 1) % 2
+        n, h, w, _ = windows.shape
+        sr = for_each_block(finish, jnp.zeros((n, scale * h, scale * w, module.channels), dtype))
+    return sr, features
 
 
-def _average_of_turns(module, params, lr, inside, margin):
-    def average_of_flips(lr, inside, margin):
-        def flip(x, which, first=1):
-            for axis in (0, 1):
-                x = jnp.where(which >> axis & 1 == 1, jnp.flip(x, first + axis), x)
-            return x
+def _without_padding(inside):
+    """An interceptor for Flax's modules: what reads beyond a pixel is computed as the top of this file has it.
 
-        def one(which):
-            masks = [jnp.where(which >> axis & 1 == 1, mask[:, ::-1], mask) for axis, mask in enumerate(inside)]
-            return flip(_apply_to_windows(module, params, flip(lr, which), masks, margin), which)
-
-        return lax.map(one, jnp.arange(4)).mean(0)
-
-    turned = average_of_flips(lr.swapaxes(1, 2), inside[::-1], margin[::-1]).swapaxes(1, 2)
-    return (average_of_flips(lr, inside, margin) + turned) / 2
-
-
-def _apply_to_windows(module, params, lr, inside, margin):
-    """[N, h, w, channels] in [0, 1] -> SR [N, scale · (h - 2 · margin), …]; `inside`: bool [N, h] and [N, w]."""
-    with nn.intercept_methods(_compute_in_windows(inside, margin)):
-        sr = module.apply({"params": params}, lr, train=False)
-    rows, columns = (module.scale * (n - 2 * m) for n, m in zip(lr.shape[1:3], margin, strict=True))
-    # The receptive radius is rounded up to whole LR pixels.
-    return add(sr, jnp.zeros((1, rows, columns, 1), sr.dtype))
-
-
-def _compute_in_windows(inside, margin):
-    """An interceptor for Flax's modules: what reads beyond a pixel is computed as the top of this file has it."""
+    Args:
+      inside: bool [N, h] and [N, w], which of the first input's rows and columns belong to the picture.
+    """
     current = list(inside)  # for the next convolution's pixels
 
     def only(x, rows, columns):
@@ -341,16 +418,13 @@ def _compute_in_windows(inside, margin):
         return call(only(lr, *inside)) / jnp.where(weight == 0, 1, weight)
 
     def convolve(module, x):
-        params, padding = module.variables["params"], []
+        params, radii = module.variables["params"], [size // 2 for size in module.kernel_size]
         for axis in (0, 1):  # a pixel shuffle since the last convolution has made the pixels smaller
             current[axis] = jnp.repeat(current[axis], x.shape[1 + axis] // current[axis].shape[1], axis=1)
         x = only(x, *current)
-        for axis, size in enumerate(module.kernel_size):
-            radius = size // 2
-            padding.append((0, 0) if margin[axis] else (radius, radius))
-            if margin[axis] and radius:
-                current[axis] = current[axis][:, radius:-radius]
-        return by_rows(x, params["kernel"], padding) + params.get("bias", 0)
+        for axis, radius in enumerate(radii):
+            current[axis] = current[axis][:, radius : current[axis].shape[1] - radius]
+        return by_rows(x, params["kernel"]) + params.get("bias", 0)
 
     def intercept(call, arguments, keywords, context):
         if isinstance(context.module, nn.Conv):

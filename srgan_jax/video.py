@@ -12,7 +12,7 @@ import tqdm
 from srgan_jax import photo
 from srgan_jax.errors import InputError
 from srgan_jax.files import replacing
-from srgan_jax.upscaling import GRID, Upscaler
+from srgan_jax.upscaling import Upscaler
 
 # Containers, and what their pictures are encoded with: at high quality, as they were compressed once before.
 ENCODERS = {
@@ -57,7 +57,6 @@ def upscale_video(source, out, generator, *, scale=None, tile: int, ensemble: bo
         generator.module,
         generator.variables,
         tile=tile,
-        grid=GRID,  # all frames have one size
         ensemble=ensemble,
         devices=jax.local_devices(),
     )

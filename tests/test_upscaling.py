@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from tiny import initialise, quick_jit
 
-from srgan_jax import upscaling
+from srgan_jax import sharding, upscaling
 from srgan_jax.errors import InputError
-from srgan_jax.models import MSRResNet, SRResNet
+from srgan_jax.models import MSRResNet, SRResNet, fold_batch_norm
 from srgan_jax.upscaling import Upscaler
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -66,8 +66,8 @@ def test_tiled_equals_whole(size):
     lr = picture(*size)
     expected = whole(MODULE, lr)
     assert min(size) == 1 or expected.std() > 0.2
-    for tile, grid in ((8, 8), (16, 8), (16, 0), (0, 1))[: 4 if size in SIZES[-3:] else 3]:
-        sr = Upscaler(MODULE, variables(MODULE), tile=tile, grid=grid)(lr)
+    for tile in (8, 16, 17, upscaling.TILE, 0)[: 5 if size in SIZES[-3:] else 4]:
+        sr = Upscaler(MODULE, variables(MODULE), tile=tile)(lr)
         assert sr.dtype == np.uint8
         assert_levels(sr, expected)
 
@@ -77,7 +77,7 @@ def test_tiled_equals_whole_with_an_enlarged_input_added(skip):
     module = MODULE.clone(global_skip=skip, scale=4)
     for size in ((1, 1), (5, 23), (19, 17)):
         lr = picture(*size)
-        sr = Upscaler(module, variables(module), tile=8, grid=8)(lr)
+        sr = Upscaler(module, variables(module), tile=8)(lr)
         assert_levels(sr, whole(module, lr))
 
 
@@ -86,13 +86,14 @@ def test_tiled_equals_whole_for_another_network(scale):
     module = MSRResNet(scale=scale, features=4, num_blocks=1)
     for size in ((1, 3), (29, 17)):
         lr = picture(*size)
-        assert_levels(Upscaler(module, variables(module), tile=8, grid=8)(lr), whole(module, lr))
+        assert_levels(Upscaler(module, variables(module), tile=8)(lr), whole(module, lr))
 
 
-def test_a_margin_too_small_leaves_no_tile(monkeypatch):
+def test_a_margin_too_small_would_be_seen(monkeypatch):
     monkeypatch.setattr(SRResNet, "receptive_radius", 7)
-    with pytest.raises(TypeError, match="incompatible shapes"):
-        Upscaler(MODULE, variables(MODULE), tile=12)(picture(41, 31))
+    lr = picture(61, 31)
+    with pytest.raises(AssertionError):
+        assert_levels(Upscaler(MODULE, variables(MODULE), tile=8)(lr), whole(MODULE, lr))
 
 
 def test_sixteen_bits():
@@ -105,45 +106,41 @@ def test_sixteen_bits():
 def fresh_programs():
     """What counts the programs compiled from now on."""
     upscaling.compile_enlarge.cache_clear()
-    enlarge = upscaling.compile_enlarge(jax.devices()[0])
+    enlarge = upscaling.compile_enlarge(sharding.create_mesh(jax.devices()[:1]))
     enlarge.clear_cache()
     return enlarge
 
 
-def test_all_large_pictures_share_a_program():
+def test_pictures_of_all_sizes_share_a_program():
     enlarge = fresh_programs()
-    upscaler = Upscaler(MODULE, variables(MODULE), tile=16, grid=4)
-    for size in ((64, 64), (65, 71), (67, 200), (149, 66)):
+    upscaler = Upscaler(MODULE, variables(MODULE), tile=16)
+    for size in [*SIZES, (149, 66)]:
         upscaler(picture(*size))
     assert enlarge._cache_size() == 1
-    # Windows of new variables of the same network too: training evaluates again and again.
-    Upscaler(MODULE, jax.tree.map(lambda x: x * 0.9, variables(MODULE)), tile=16, grid=4)(picture(80, 80))
+    # Those of new variables of the same network too: training evaluates again and again.
+    Upscaler(MODULE, jax.tree.map(lambda x: x * 0.9, variables(MODULE)), tile=16)(picture(80, 80))
     assert enlarge._cache_size() == 1
 
 
-@pytest.mark.parametrize(("grid", "programs"), [(8, 4), (0, 1)])
-def test_small_pictures_share_few_programs(grid, programs):
-    enlarge = fresh_programs()
-    upscaler = Upscaler(MODULE, variables(MODULE), tile=16, grid=grid)
-    for size in itertools.product(range(1, 17, 2), repeat=2):
-        upscaler(picture(*size))
-    assert enlarge._cache_size() == programs
-
-
-def test_an_accelerator_compiles_once_for_all_sizes(monkeypatch):
-    enlarge = fresh_programs()
-    assert upscaling.usual_grid() == upscaling.GRID
-    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    upscaler = Upscaler(MODULE, variables(MODULE), tile=16, grid=upscaling.usual_grid())
-    for size in SIZES:
-        upscaler(picture(*size))
-    assert enlarge._cache_size() == 1
+def test_only_the_blocks_of_the_picture_are_computed():
+    """What is not written keeps what was in the memory before."""
+    module, params = fold_batch_norm(MODULE, variables(MODULE))
+    windows = picture(32, 32)[None]
+    features = np.full(upscaling.features_shape(module, windows.shape), np.nan, np.float32)
+    lengths = np.array([[9, 16]], np.int32)
+    enlarge = upscaling.compile_enlarge(sharding.create_mesh(jax.devices()[:1]))
+    params = upscaling.stack_blocks(module, params["params"])
+    sr, features = enlarge(params, features, windows, lengths, module=module, block=8, dtype=np.dtype(np.float32))
+    computed = np.isfinite(features).all(-1)[0, 0]
+    around = max(module.radii)
+    assert computed[around : around + 16, around : around + 16].all() and computed.sum() == 16 * 16
+    assert np.isfinite(sr).all() and not sr[0, 2 * 16 :].any() and sr[0, : 2 * 9, : 2 * 16].all()
 
 
 def stream(devices):
     """Enlarge pictures of several sizes in one stream, and compare."""
     pictures = [picture(*size) for size in ((9, 7), (30, 20), (9, 7), (1, 50))]
-    upscaler = Upscaler(MODULE, variables(MODULE), tile=8, grid=8, devices=devices)
+    upscaler = Upscaler(MODULE, variables(MODULE), tile=8, devices=devices)
     for lr, done in zip(pictures, upscaler.stream(map(upscaler.prepare, pictures)), strict=True):
         assert done.todo == 0
         assert_levels(done.sr, whole(MODULE, lr))
@@ -163,33 +160,33 @@ def test_devices_share_the_tiles():
 
 @pytest.mark.parametrize("late", [False, True], ids=["when it starts", "when it is fetched"])
 def test_memory_that_runs_out_halves_the_tile(monkeypatch, late):
-    """Windows of more than 16 + 2 · 10 pixels do not fit, from the third tile on."""
-    original, sides = upscaling.compile_enlarge(jax.devices()[0]), []
+    """A canvas of more than 48 pixels does not fit, from the third tile on."""
+    original, sides = upscaling.compile_enlarge(sharding.create_mesh(jax.devices()[:1])), []
 
     class Exhausted:
         def __array__(self, *_, **__):
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
 
-    def limited(params, windows, *arguments, **keywords):
+    def limited(params, features, windows, *arguments, **keywords):
         sides.append(windows.shape[1])
-        if len(sides) > 2 and windows.shape[1] > 36:
-            return Exhausted() if late else np.asarray(Exhausted())
-        return original(params, windows, *arguments, **keywords)
+        if len(sides) > 2 and windows.shape[1] > 48:
+            return (Exhausted(), features) if late else np.asarray(Exhausted())
+        return original(params, features, windows, *arguments, **keywords)
 
-    monkeypatch.setattr(upscaling, "compile_enlarge", lambda device: limited)
-    lr, done = picture(150, 90), []
-    upscaler = Upscaler(MODULE, variables(MODULE), tile=64, grid=32, progress=lambda picture, share: done.append(share))
+    monkeypatch.setattr(upscaling, "compile_enlarge", lambda mesh: limited)
+    lr, done = picture(250, 90), []
+    upscaler = Upscaler(MODULE, variables(MODULE), tile=64, progress=lambda picture, share: done.append(share))
     sr = upscaler(lr)
     assert_levels(sr, whole(MODULE, lr))
     assert sum(done) == pytest.approx(1)
-    assert upscaler.tile == 16 and sides[:2] == [84, 84] and sides[-1] == 36
+    assert upscaler.tile == 23 and sides[:2] == [128, 128] and sides[-1] == 46
 
 
 def test_memory_that_does_not_hold_the_smallest_tile(monkeypatch):
     def exhausted(*_, **__):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory.")
 
-    monkeypatch.setattr(upscaling, "compile_enlarge", lambda device: exhausted)
+    monkeypatch.setattr(upscaling, "compile_enlarge", lambda mesh: exhausted)
     with pytest.raises(InputError, match="does not hold even a tile of 16 x 16"):
         Upscaler(MODULE, variables(MODULE))(picture(70, 40))
 
@@ -198,7 +195,7 @@ def test_other_errors_of_the_device_are_not_hidden(monkeypatch):
     def broken(*_, **__):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
-    monkeypatch.setattr(upscaling, "compile_enlarge", lambda device: broken)
+    monkeypatch.setattr(upscaling, "compile_enlarge", lambda mesh: broken)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
         Upscaler(MODULE, variables(MODULE))(picture(7, 4))
 
@@ -211,7 +208,7 @@ def test_ensemble_is_the_average_of_the_eight_turns(size):
         sr = np.rot90(whole(MODULE, np.ascontiguousarray(turned)), -turns)
         results.append(sr[:, ::-1] if flip else sr)
     for tile in (8, 0):
-        sr = Upscaler(MODULE, variables(MODULE), tile=tile, grid=8, ensemble=True)(lr)
+        sr = Upscaler(MODULE, variables(MODULE), tile=tile, ensemble=True)(lr)
         assert_levels(sr, np.mean(results, axis=0, dtype=np.float64))
 
 

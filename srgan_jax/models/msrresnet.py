@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
 from srgan_jax.layers import Enlarge, add, conv, pixel_shuffle
-from srgan_jax.models.srresnet import ResidualBlock
+from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
 
 # How often each scale shuffles pixels, and by how much.
 FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
@@ -20,7 +20,7 @@ def leaky_relu(x):
     return nn.leaky_relu(x, NEGATIVE_SLOPE)
 
 
-class MSRResNet(nn.Module):
+class MSRResNet(ResidualGenerator):
     """LR image -> SR image, `scale` times as large.
 
     3×3 convolutions, ReLU in the residual blocks and LeakyReLU 0.1 elsewhere, no long skip connection; the output is
@@ -44,27 +44,33 @@ class MSRResNet(nn.Module):
     upsample_activation: bool = True
     dtype: jnp.dtype = jnp.float32
 
-    @nn.compact
-    def __call__(self, lr, *, train: bool = False):
-        """lr: [N, H, W, channels] in [0, 1] -> SR, float32 [N, scale · H, scale · W, channels] around [-1, 1].
-
-        SR is not clipped. `train` changes nothing.
-        """
-        x = leaky_relu(conv(self.features, (3, 3), dtype=self.dtype, name="stem")(lr))
-        for i in range(self.num_blocks):
-            x = ResidualBlock(self.features, self.dtype, name=f"block{i}")(x)
-        for i, factor in enumerate(FACTORS[self.scale]):
-            x = conv(self.features * factor**2, (3, 3), dtype=self.dtype, name=f"upsample{i}")(x)
-            x = pixel_shuffle(x, factor)
-            x = leaky_relu(x) if self.upsample_activation else x
-        x = leaky_relu(conv(self.features, (3, 3), dtype=self.dtype, name="hr")(x))
-        sr = conv(self.channels, (3, 3), dtype=self.dtype, name="output")(x).astype(jnp.float32)
+    def setup(self):
+        self.stem = conv(self.features, (3, 3), dtype=self.dtype)
+        self.blocks = [self.residual_block(name=f"block{i}") for i in range(self.num_blocks)]
+        self.upsamples = [
+            conv(self.features * factor**2, (3, 3), dtype=self.dtype, name=f"upsample{i}")
+            for i, factor in enumerate(FACTORS[self.scale])
+        ]
+        self.hr = conv(self.features, (3, 3), dtype=self.dtype)
+        self.output = conv(self.channels, (3, 3), dtype=self.dtype)
         # Half-pixel centres, the border repeated: PyTorch's align_corners=False.
-        return unit_to_signed(add(Enlarge("bilinear", self.scale, name="global_skip")(lr.astype(jnp.float32)), sr))
+        self.enlarge = Enlarge("bilinear", self.scale, name="global_skip")
+
+    @nn.nowrap
+    def residual_block(self, **names) -> ResidualBlock:
+        return ResidualBlock(self.features, self.dtype, **names)
+
+    def begin(self, lr):
+        return leaky_relu(self.stem(lr))
+
+    def finish(self, lr, stem, x, *, train: bool = False):
+        for upsample, factor in zip(self.upsamples, FACTORS[self.scale], strict=True):
+            x = pixel_shuffle(upsample(x), factor)
+            x = leaky_relu(x) if self.upsample_activation else x
+        sr = self.output(leaky_relu(self.hr(x))).astype(jnp.float32)
+        return unit_to_signed(add(self.enlarge(lr.astype(jnp.float32)), sr))
 
     @property
-    def receptive_radius(self) -> int:
-        """LR pixels on each side that a pixel of SR can depend on; the bilinear skip's single one is among them."""
-        trunk, fine = 1 + 2 * self.num_blocks, 2 / self.scale
+    def radii(self) -> tuple[int, int, int]:
         upsampling = sum(math.prod(FACTORS[self.scale][:n]) ** -1 for n in range(len(FACTORS[self.scale])))
-        return math.ceil(trunk + upsampling + fine)
+        return 1, 2, math.ceil(upsampling + 2 / self.scale)

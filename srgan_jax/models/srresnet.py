@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
 from srgan_jax.layers import Enlarge, PReLU, add, batch_norm, conv, pixel_shuffle
+from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
 
 # What may be added to the network's output. The paper adds nothing; small networks and short runs profit.
 GLOBAL_SKIPS = {"none": None, "nearest": "nearest", "bicubic": "cubic"}  # methods of jax.image.resize
@@ -17,31 +18,7 @@ OUTPUT_ACTIVATIONS = {"none": lambda x: x, "tanh": jnp.tanh}
 OUTPUT_RANGES = {"signed": lambda x: x, "unit": unit_to_signed}
 
 
-class ResidualBlock(nn.Module):
-    """k3n64s1 - BN - PReLU - k3n64s1 - BN, plus the input; nothing after the sum.
-
-    Attributes:
-      prelu: its slopes, "channel" or "shared"; "none" for ReLU.
-    """
-
-    features: int
-    dtype: jnp.dtype
-    batch_norm: bool = False
-    prelu: str = "none"
-
-    @nn.compact
-    def __call__(self, x, *, train: bool = False):
-        y = x
-        for i in (1, 2):
-            y = conv(self.features, (3, 3), use_bias=not self.batch_norm, dtype=self.dtype, name=f"conv{i}")(y)
-            if self.batch_norm:
-                y = batch_norm(use_running_average=not train, dtype=self.dtype, name=f"bn{i}")(y)
-            if i == 1:
-                y = nn.relu(y) if self.prelu == "none" else PReLU(self.prelu, name="prelu")(y)
-        return add(x, y)
-
-
-class SRResNet(nn.Module):
+class SRResNet(ResidualGenerator):
     """LR image -> SR image, `scale` times as large.
 
     Convolutions that a BatchNorm follows have no bias: its gradient is zero in truth and noise in practice. The
@@ -84,44 +61,48 @@ class SRResNet(nn.Module):
     batch_norm: bool = True
     dtype: jnp.dtype = jnp.float32
 
-    @nn.compact
-    def __call__(self, lr, *, train: bool = False):
-        """lr: [N, H, W, channels] in [0, 1] -> SR, float32 [N, scale · H, scale · W, channels] around [-1, 1].
-
-        SR is not clipped. With `train=True` BatchNorm uses the batch's statistics and updates `batch_stats`.
-        """
-        stem = conv(self.features, (9, 9), dtype=self.dtype, name="stem")(lr)
-        stem = PReLU(self.prelu, name="stem_prelu")(stem)
-
-        x = stem
-        for i in range(self.num_blocks):
-            block = ResidualBlock(self.features, self.dtype, self.batch_norm, self.prelu, name=f"block{i}")
-            x = block(x, train=train)
+    def setup(self):
+        self.stem = conv(self.features, (9, 9), dtype=self.dtype)
+        self.stem_prelu = PReLU(self.prelu)
+        self.blocks = [self.residual_block(name=f"block{i}") for i in range(self.num_blocks)]
         trunk_bn = self.batch_norm and not self.trunk_prelu
-        x = conv(self.features, (3, 3), use_bias=not trunk_bn, dtype=self.dtype, name="trunk")(x)
+        self.trunk = conv(self.features, (3, 3), use_bias=not trunk_bn, dtype=self.dtype)
         if self.trunk_prelu:
-            x = PReLU(self.prelu, name="trunk_prelu")(x)
+            self.after_trunk = PReLU(self.prelu, name="trunk_prelu")
         elif trunk_bn:
-            x = batch_norm(use_running_average=not train, dtype=self.dtype, name="trunk_bn")(x)
-        x = add(stem, x)
-
-        for i in range(self.scale.bit_length() - 1):
-            x = conv(self.features * 4, (3, 3), dtype=self.dtype, name=f"upsample{i}")(x)
-            x = PReLU(self.prelu, name=f"upsample{i}_prelu")(pixel_shuffle(x, 2))
-
+            self.trunk_bn = batch_norm(dtype=self.dtype)
+        doublings = range(self.scale.bit_length() - 1)
+        self.upsamples = [conv(self.features * 4, (3, 3), dtype=self.dtype, name=f"upsample{i}") for i in doublings]
+        self.upsample_prelus = [PReLU(self.prelu, name=f"upsample{i}_prelu") for i in doublings]
         init = {"kernel_init": nn.initializers.zeros} if self.zero_init_output else {}
-        sr = conv(self.channels, (9, 9), dtype=self.dtype, name="output", **init)(x).astype(jnp.float32)
-        sr = OUTPUT_ACTIVATIONS[self.output_activation](sr)
+        self.output = conv(self.channels, (9, 9), dtype=self.dtype, **init)
         method = GLOBAL_SKIPS[self.global_skip]
-        if method is not None:
-            enlarged = Enlarge(method, self.scale, name="global_skip")(lr.astype(jnp.float32))
+        self.enlarge = method and Enlarge(method, self.scale, name="global_skip")
+
+    @nn.nowrap
+    def residual_block(self, **names) -> ResidualBlock:
+        return ResidualBlock(self.features, self.dtype, self.batch_norm, self.prelu, **names)
+
+    def begin(self, lr):
+        return self.stem_prelu(self.stem(lr))
+
+    def finish(self, lr, stem, x, *, train: bool = False):
+        x = self.trunk(x)
+        if self.trunk_prelu:
+            x = self.after_trunk(x)
+        elif self.batch_norm:
+            x = self.trunk_bn(x, use_running_average=not train)
+        x = add(stem, x)
+        for upsample, prelu in zip(self.upsamples, self.upsample_prelus, strict=True):
+            x = prelu(pixel_shuffle(upsample(x), 2))
+        sr = OUTPUT_ACTIVATIONS[self.output_activation](self.output(x).astype(jnp.float32))
+        if self.enlarge:
+            enlarged = self.enlarge(lr.astype(jnp.float32))
             sr = add(enlarged if self.output_range == "unit" else unit_to_signed(enlarged), sr)
         return OUTPUT_RANGES[self.output_range](sr)
 
     @property
-    def receptive_radius(self) -> int:
-        """LR pixels on each side that a pixel of SR can depend on (40 for the paper's network)."""
-        trunk = 4 + 2 * self.num_blocks + 1
+    def radii(self) -> tuple[int, int, int]:
         # The n-th upsampling convolution sees 1 pixel of a grid 2ⁿ times as fine; the last one has radius 4 in SR.
-        upsampling = sum(0.5**n for n in range(self.scale.bit_length() - 1)) + 4 / self.scale
-        return math.ceil(trunk + upsampling)
+        upsampling = sum(0.5**n for n in range(self.scale.bit_length() - 1))
+        return 4, 2, math.ceil(1 + upsampling + 4 / self.scale)
