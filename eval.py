@@ -32,7 +32,7 @@ def parse_arguments():
     parser.add_argument("--report", metavar="DIR", help="write DIR/index.html: the table, and crops side by side")
     parser.add_argument("--vgg", metavar="FILE", help="VGG19's weights: adds the VGG54 feature distance")
     parser.add_argument("--scale", type=int, default=4, help="of bicubic and nearest; a network has its own")
-    parser.add_argument("--tile", type=int, default=256, help="LR pixels computed at once; 0: the whole picture")
+    parser.add_argument("--tile", type=int, default=640, help="LR pixels computed at once; 0: the whole picture")
     add_process_flags(parser)
     return parser.parse_args()
 

@@ -41,6 +41,8 @@ def conv_general_dilated(images, kernel, strides, padding, **options):
         centred = [tuple(side) for side in sides] == [(size // 2, size // 2)] * 2
         if centred and (size, *strides) == (9, 1, 1) and outputs < 16 <= inputs:
             return by_phases(images, kernel)
+        if centred and tuple(strides) == (1, 1) and inputs < 16 <= outputs:
+            return by_columns(images, kernel)
         if centred and (size, *strides) == (3, 1, 1) and inputs >= 32:
             return by_tiles(images, kernel)
         if centred and (size, *strides) == (3, 2, 2) and inputs >= 32:
@@ -115,9 +117,18 @@ def _tiles_backward(saved, d_out):
 by_tiles.defvjp(_tiles_forward, _tiles_backward)
 
 
+def _interleave(phases):
+    """[N, H, W, 2, 2, C], what belongs to pixels (2 i + a, 2 j + b) -> [N, 2 H, 2 W, C]."""
+    n, height, width, *_, channels = phases.shape
+    return phases.transpose(0, 1, 3, 2, 4, 5).reshape(n, 2 * height, 2 * width, channels)
+
+
 @jax.custom_vjp
 def by_taps(images, kernel):
-    """A 3×3 convolution of stride 2, padded with a zero around, whose kernel gradient comes from 9 matrix products.
+    """A 3×3 convolution of stride 2, padded with a zero around; its kernel gradient comes from 9 matrix products.
+
+    The gradient of the images comes from four convolutions without a stride, one for every second row and column:
+    XLA would fill up the gradient of the result with zeros, and multiply by them.
 
     Args:
       images: [N, H, W, C], H and W even.
@@ -133,8 +144,10 @@ def _taps_forward(images, kernel):
 def _taps_backward(saved, d_out):
     (images, kernel), d_out = _computed(saved, d_out)
     d_kernel = jnp.stack([jnp.stack([_contract(x, d_out) for x in row]) for row in _every_second(images, 3)])
-    _, transposed = jax.vjp(lambda images: _convolve(images, kernel, ((1, 1), (1, 1)), 2), images)
-    return *transposed(d_out), d_kernel
+    # Even pixels have been under the middle tap alone, odd ones under the last and then the first one.
+    taps, mirrored = (slice(1, 2), slice(None, None, 2)), _mirrored(kernel)
+    phases = [[_convolve(d_out, mirrored[taps[a], taps[b]], ((0, a), (0, b))) for b in (0, 1)] for a in (0, 1)]
+    return _interleave(jnp.stack([jnp.stack(row, 3) for row in phases], 3)), d_kernel
 
 
 by_taps.defvjp(_taps_forward, _taps_backward)
@@ -158,8 +171,14 @@ def by_phases(images, kernel):
     phases = jnp.stack([padded[1 - a : 11 - a, 1 - b : 11 - b] for a in (0, 1) for b in (0, 1)], axis=-2)
     coarse = phases.reshape(5, 2, 5, 2, inputs, 4, outputs).transpose(0, 2, 1, 3, 4, 5, 6)
     sr = _by_outputs(images, coarse.reshape(5, 5, 4 * inputs, 4 * outputs))
-    sr = sr.reshape(n, height // 2, width // 2, 2, 2, outputs).transpose(0, 1, 3, 2, 4, 5)
-    return sr.reshape(n, height, width, outputs)
+    return _interleave(sr.reshape(n, height // 2, width // 2, 2, 2, outputs))
+
+
+def _shifts(images, size):
+    """What each tap of a kernel sees of images padded with zeros, row by row: arrays [N, H, W, C]."""
+    height, width = images.shape[1:3]
+    padded = jnp.pad(images, ((0, 0), (size // 2, size // 2), (size // 2, size // 2), (0, 0)))
+    return [padded[:, i : i + height, j : j + width] for i in range(size) for j in range(size)]
 
 
 @jax.custom_vjp
@@ -175,15 +194,36 @@ def _outputs_forward(images, kernel):
 def _outputs_backward(saved, d_out):
     (images, kernel), d_out = _computed(saved, d_out)
     size, _, inputs, outputs = kernel.shape
-    radius, (height, width) = size // 2, d_out.shape[1:3]
-    padded = jnp.pad(d_out, ((0, 0), (radius, radius), (radius, radius), (0, 0)))
     # A convolution mirrors its gradient.
-    seen = [padded[:, i : i + height, j : j + width] for i in range(size)[::-1] for j in range(size)[::-1]]
-    d_kernel = _contract(images, jnp.concatenate(seen, axis=-1)).reshape(inputs, size, size, outputs)
+    d_kernel = _contract(images, jnp.concatenate(_shifts(d_out, size)[::-1], -1)).reshape(inputs, size, size, outputs)
     return _convolve(d_out, _mirrored(kernel)), d_kernel.transpose(1, 2, 0, 3)
 
 
 _by_outputs.defvjp(_outputs_forward, _outputs_backward)
+
+
+@jax.custom_vjp
+def by_columns(images, kernel):
+    """A convolution with few inputs, padded with zeros; its kernel gradient is one product with all their shifts.
+
+    Args:
+      images: [N, H, W, C].
+      kernel: [K, K, C, D], K odd.
+    """
+    return _convolve(images, kernel)
+
+
+def _columns_forward(images, kernel):
+    return by_columns(images, kernel), (images, kernel)
+
+
+def _columns_backward(saved, d_out):
+    (images, kernel), d_out = _computed(saved, d_out)
+    d_kernel = _contract(jnp.concatenate(_shifts(images, len(kernel)), -1), d_out).reshape(kernel.shape)
+    return _convolve(d_out, _mirrored(kernel)), d_kernel
+
+
+by_columns.defvjp(_columns_forward, _columns_backward)
 
 
 def by_rows(images, kernel):

@@ -36,7 +36,7 @@ def parse_arguments(arguments=None):
     better.add_argument("--blend-with", metavar="CKPT", help="mix in another checkpoint of the same architecture …")
     better.add_argument("--blend", type=float, metavar="SHARE", help="… by 0 (--ckpt alone) to 1 (--blend-with alone)")
     better.add_argument(
-        "--tile", type=int, default=256, help="LR pixels computed at once; 0: whole pictures (default: %(default)s)"
+        "--tile", type=int, default=640, help="LR pixels computed at once; 0: whole pictures (default: %(default)s)"
     )
     written = parser.add_argument_group("what is written")
     written.add_argument("--format", help="png, jpg, webp, tiff or bmp (default: by the name of OUT, png in folders)")

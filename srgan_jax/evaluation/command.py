@@ -9,10 +9,11 @@ from srgan_jax.evaluation import comparison, scoring
 from srgan_jax.evaluation.report import Report
 from srgan_jax.evaluation.sets import parse_sets
 from srgan_jax.files import replace_text
+from srgan_jax.upscaling import TILE
 from srgan_jax.weights.vgg19 import load_vgg19
 
 
-def evaluate_and_report(ckpt, data, out, *, protocols, vs=None, report=None, vgg=None, scale=4, tile=256) -> None:
+def evaluate_and_report(ckpt, data, out, *, protocols, vs=None, report=None, vgg=None, scale=4, tile=TILE) -> None:
     """Evaluate `ckpt` and print its table.
 
     Args:
