@@ -1,4 +1,4 @@
-"""Convolutions on a CPU, where some of XLA's are several times slower than their arithmetic needs.
+"""Convolutions, and one product, on a CPU, where some of XLA's are several times slower than their arithmetic needs.
 
 They compute the same sums in another order; benchmarks/train_step.md has what they gain.
 """
@@ -9,6 +9,8 @@ import warnings
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+PART = 128  # rows of a kernel that by_parts takes at once
 
 # JAX tries to, for each program that compiler_options() are for.
 warnings.filterwarnings("ignore", "Error writing persistent compilation cache entry", UserWarning)
@@ -41,13 +43,21 @@ def conv_general_dilated(images, kernel, strides, padding, **options):
         centred = [tuple(side) for side in sides] == [(size // 2, size // 2)] * 2
         if centred and (size, *strides) == (9, 1, 1) and outputs < 16 <= inputs:
             return by_phases(images, kernel)
-        if centred and tuple(strides) == (1, 1) and inputs < 16 <= outputs:
+        if centred and (size, *strides) == (3, 1, 1) and inputs < 16 <= outputs:
             return by_columns(images, kernel)
         if centred and (size, *strides) == (3, 1, 1) and inputs >= 32:
             return by_tiles(images, kernel)
         if centred and (size, *strides) == (3, 2, 2) and inputs >= 32:
             return by_taps(images, kernel)
     return lax.conv_general_dilated(images, kernel, strides, padding, **options)
+
+
+def dot_general(x, kernel, dimension_numbers, **options):
+    """What nn.Dense takes in place of lax.dot_general: on a CPU faster for few rows of many numbers."""
+    few = x.ndim == 2 and len(x) < len(kernel) // PART and len(kernel) % PART == 0
+    if jax.default_backend() == "cpu" and x.dtype == jnp.float32 and few:
+        return by_parts(x, kernel)
+    return lax.dot_general(x, kernel, dimension_numbers, **options)
 
 
 def _convolve(images, kernel, padding="SAME", stride=1):
@@ -174,13 +184,6 @@ def by_phases(images, kernel):
     return _interleave(sr.reshape(n, height // 2, width // 2, 2, 2, outputs))
 
 
-def _shifts(images, size):
-    """What each tap of a kernel sees of images padded with zeros, row by row: arrays [N, H, W, C]."""
-    height, width = images.shape[1:3]
-    padded = jnp.pad(images, ((0, 0), (size // 2, size // 2), (size // 2, size // 2), (0, 0)))
-    return [padded[:, i : i + height, j : j + width] for i in range(size) for j in range(size)]
-
-
 @jax.custom_vjp
 def _by_outputs(images, kernel):
     """A convolution whose kernel gradient is one matrix product, with all shifts of the gradient side by side."""
@@ -194,8 +197,11 @@ def _outputs_forward(images, kernel):
 def _outputs_backward(saved, d_out):
     (images, kernel), d_out = _computed(saved, d_out)
     size, _, inputs, outputs = kernel.shape
+    radius, (height, width) = size // 2, d_out.shape[1:3]
+    padded = jnp.pad(d_out, ((0, 0), (radius, radius), (radius, radius), (0, 0)))
     # A convolution mirrors its gradient.
-    d_kernel = _contract(images, jnp.concatenate(_shifts(d_out, size)[::-1], -1)).reshape(inputs, size, size, outputs)
+    seen = [padded[:, i : i + height, j : j + width] for i in range(size)[::-1] for j in range(size)[::-1]]
+    d_kernel = _contract(images, jnp.concatenate(seen, axis=-1)).reshape(inputs, size, size, outputs)
     return _convolve(d_out, _mirrored(kernel)), d_kernel.transpose(1, 2, 0, 3)
 
 
@@ -219,11 +225,35 @@ def _columns_forward(images, kernel):
 
 def _columns_backward(saved, d_out):
     (images, kernel), d_out = _computed(saved, d_out)
-    d_kernel = _contract(jnp.concatenate(_shifts(images, len(kernel)), -1), d_out).reshape(kernel.shape)
-    return _convolve(d_out, _mirrored(kernel)), d_kernel
+    size, _, inputs, _ = kernel.shape
+    # A convolution puts the shifts side by side faster than XLA's concatenation of so few channels.
+    count = size * size * inputs
+    shifts = _convolve(images, jnp.eye(count, dtype=images.dtype).reshape(size, size, inputs, count))
+    return _convolve(d_out, _mirrored(kernel)), _contract(shifts, d_out).reshape(kernel.shape)
 
 
 by_columns.defvjp(_columns_forward, _columns_backward)
+
+
+@jax.custom_vjp
+def by_parts(x, kernel):
+    """A product [N, A], [A, B] -> [N, B], in parts of the A: the whole kernel does not fit into the cache, a part does.
+
+    Its gradients are XLA's.
+    """
+    parts = x.reshape(len(x), -1, PART), kernel.reshape(-1, PART, kernel.shape[1])
+    return lax.dot_general(*parts, (((2,), (1,)), ((1,), (0,)))).sum(0)
+
+
+def _parts_forward(x, kernel):
+    return by_parts(x, kernel), (x, kernel)
+
+
+def _parts_backward(saved, d_out):
+    return jax.vjp(jnp.matmul, *saved)[1](d_out)
+
+
+by_parts.defvjp(_parts_forward, _parts_backward)
 
 
 def by_rows(images, kernel):

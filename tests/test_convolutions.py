@@ -32,9 +32,10 @@ ONES = ((1, 1), (1, 1))
         ((1, 2, 4, 16), 9, 1, (1, 1), SAME, "by_phases"),
         ((1, 7, 6, 16), 9, 3, (1, 1), SAME, None),  # an odd side
         ((1, 6, 6, 32), 3, 40, (2, 2), SAME, None),
-        ((1, 6, 6, 3), 9, 64, (1, 1), SAME, "by_columns"),
+        ((1, 6, 6, 3), 3, 64, (1, 1), SAME, "by_columns"),
+        ((1, 6, 6, 3), 9, 64, (1, 1), SAME, None),
         ((2, 4, 6, 1), 3, 16, (1, 1), ONES, "by_columns"),
-        ((1, 6, 6, 3), 9, 8, (1, 1), SAME, None),
+        ((1, 6, 6, 3), 3, 8, (1, 1), SAME, None),
     ],
 )
 def test_values_and_gradients_are_xlas(shape, kernel_size, outputs, strides, padding, form, monkeypatch):
@@ -59,6 +60,26 @@ def test_values_and_gradients_are_xlas(shape, kernel_size, outputs, strides, pad
     for mine, its in zip(ours, theirs, strict=True):
         np.testing.assert_allclose(mine, its, atol=1e-5 * np.abs(its).max())
     assert set(used) == ({form} if form else set())
+
+
+@pytest.mark.parametrize(("shape", "used"), [((2, 512), True), ((4, 512), False), ((2, 500), False)])
+def test_a_product_is_xlas(shape, used, monkeypatch):
+    rng, parts = np.random.default_rng(0), mock.Mock(side_effect=convolutions.by_parts)
+    monkeypatch.setattr(convolutions, "by_parts", parts)
+    x, kernel = (jnp.asarray(rng.normal(size=size), jnp.float32) for size in (shape, (shape[1], 9)))
+
+    def value_and_gradients(product):
+        def scalar(x, kernel):
+            out = product(x, kernel, (((1,), (0,)), ((), ())), precision=None)
+            return jnp.sum(jnp.sin(out)), out
+
+        gradients, out = quick_jit(jax.grad(scalar, (0, 1), has_aux=True))(x, kernel)
+        return out, *gradients
+
+    ours, theirs = (value_and_gradients(f) for f in (convolutions.dot_general, lax.dot_general))
+    for mine, its in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(mine, its, atol=1e-5 * np.abs(its).max())
+    assert parts.called == used
 
 
 def test_accelerators_have_xlas(monkeypatch):
