@@ -153,8 +153,12 @@ def _taps_forward(images, kernel):
 
 def _taps_backward(saved, d_out):
     (images, kernel), d_out = _computed(saved, d_out)
-    d_kernel = jnp.stack([jnp.stack([_contract(x, d_out) for x in row]) for row in _every_second(images, 3)])
-    # Even pixels have been under the middle tap alone, odd ones under the last and then the first one.
+    # Even pixels have been under the middle tap alone, odd ones under the last and then, a result later, the first.
+    pixels = [[images[:, a::2, b::2] for b in (0, 1)] for a in (0, 1)]
+    results = [[jnp.pad(d_out[:, a:, b:], ((0, 0), (0, a), (0, b), (0, 0))) for b in (0, 1)] for a in (0, 1)]
+    pixels, results = _computed(pixels, results)
+    seen = ((1, 1), (0, 0), (1, 0))  # by each tap: which pixels, and how much later a result
+    d_kernel = jnp.stack([jnp.stack([_contract(pixels[a][b], results[i][j]) for b, j in seen]) for a, i in seen])
     taps, mirrored = (slice(1, 2), slice(None, None, 2)), _mirrored(kernel)
     phases = [[_convolve(d_out, mirrored[taps[a], taps[b]], ((0, a), (0, b))) for b in (0, 1)] for a in (0, 1)]
     return _interleave(jnp.stack([jnp.stack(row, 3) for row in phases], 3)), d_kernel
