@@ -12,6 +12,7 @@ from PIL import ExifTags, Image, ImageCms
 from skimage import color
 from tiny import write_bicubic_network
 
+import eval as eval_script
 from srgan_jax import photos, upscale_command
 from srgan_jax.errors import InputError
 from srgan_jax.photo import Photo
@@ -359,3 +360,9 @@ def test_blend_needs_both_flags(capsys):
     with pytest.raises(SystemExit, match="2"):
         upscale_command.parse_arguments(["a.png", "-o", "b.png", "--ckpt", "c", "--blend", "0.5"])
     assert "need each other" in capsys.readouterr().err
+
+
+def test_the_commands_say_which_tile_is_the_default(monkeypatch):
+    assert upscale_command.parse_arguments(["a.png", "-o", "b.png"]).tile == photos.TILE
+    monkeypatch.setattr(sys, "argv", ["eval.py", "--ckpt", "a", "--data", "b=c", "--out", "d"])
+    assert eval_script.parse_arguments().tile == photos.TILE
