@@ -32,6 +32,7 @@ from srgan_jax.models.residual import ResidualGenerator
 
 TILE = 640  # LR pixels; the paper's network then keeps half a gigabyte of features
 SMALLEST_TILE = 16  # LR pixels; where not even this fits into the memory, there is no use in trying on
+STEM = 2  # which of three canvases of features the network's beginning writes; residual blocks take turns with 0 and 1
 BLOCK_ON_CPU, BLOCK = 64, 256  # LR pixels: small enough to waste little at a picture's end, enough to fill the device
 
 
@@ -60,7 +61,7 @@ class Tile:
       start, stop: its first LR pixel and the one after its last.
       margin: LR pixels on each side that are read too, as far as the picture has them.
       channels: of lr and of sr.
-      canvas: LR pixels for which the network is compiled, multiples of `block`.
+      canvas: LR pixels for which the network is compiled, multiples of `block`, its blocks' side.
     """
 
     picture: Picture
@@ -91,8 +92,7 @@ class Tile:
         return tuple(max(0, a - self.margin) for a in self.start)
 
     @property
-    def side(self) -> int:
-        """The longer one."""
+    def longest_side(self) -> int:
         return max(b - a for a, b in zip(self.start, self.stop, strict=True))
 
     def cut(self, sizes: tuple[int, int], **changes) -> Iterator["Tile"]:
@@ -239,7 +239,7 @@ class Upscaler:
                 self.progress(tile.picture, tile.paste(its_levels) / tile.picture.work)
             return
         self._features = None
-        side = max(tile.side for tile in batch)
+        side = max(tile.longest_side for tile in batch)
         if side <= SMALLEST_TILE:
             raise InputError(f"the device's memory does not hold even a tile of {side} x {side} pixels.")
         half = max(SMALLEST_TILE, math.ceil(side / 2))
@@ -319,7 +319,7 @@ def compile_enlarge(mesh: jax.sharding.Mesh):
 
 
 def features_shape(module, windows_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Of what `enlarge_windows` keeps: two results of residual blocks in turns, and what the first one got."""
+    """Of the features that `enlarge_windows` keeps, for windows of a shape."""
     count, height, width, _ = windows_shape
     around = 2 * max(module.radii)
     return (count, 3, height + around, width + around, module.features)
@@ -364,26 +364,21 @@ def enlarge_windows(params, features, windows, lengths, *, module: ResidualGener
             return part.apply({"params": of_part}, *inputs, **keywords)
 
     def begin(features, start):
-        return write(
-            features, 2, start, apply(module, params, start, of_begin, read(lr, 0, start, of_begin), method="begin")
-        )
+        made = apply(module, params, start, of_begin, read(lr, 0, start, of_begin), method="begin")
+        return write(features, STEM, start, made)
 
     def residual(features, its):
         number, its_params = its
-        source = jnp.where(number == 0, 2, (number + 1) % 2)
+        source = jnp.where(number == 0, STEM, (number + 1) % 2)
 
         def one(features, start):
-            x = read(features, source, start, of_block)
-            return write(features, number % 2, start, apply(module.residual_block(), its_params, start, of_block, x))
+            made = apply(module.residual_block(), its_params, start, of_block, read(features, source, start, of_block))
+            return write(features, number % 2, start, made)
 
         return for_each_block(one, features), None
 
     def finish(sr, start):
-        inputs = (
-            read(lr, 0, start, of_finish),
-            read(features, 2, start, of_finish),
-            read(features, last, start, of_finish),
-        )
+        inputs = [read(lr, 0, start, of_finish)] + [read(features, n, start, of_finish) for n in (STEM, last)]
         made = apply(module, params, start, of_finish, *inputs, method="finish")
         # The radius is rounded up to whole LR pixels.
         made = add(made, jnp.zeros((1, scale * block, scale * block, 1), made.dtype))
@@ -393,7 +388,7 @@ def enlarge_windows(params, features, windows, lengths, *, module: ResidualGener
     # TPUs and recent GPUs would otherwise round float32 convolutions to bfloat16 or TF32.
     with jax.default_matmul_precision("highest"):
         features = for_each_block(begin, features)
-        last = 2
+        last = STEM
         if module.num_blocks:
             features, _ = lax.scan(residual, features, (jnp.arange(module.num_blocks), params["blocks"]))
             last = (module.num_blocks - 1) % 2
