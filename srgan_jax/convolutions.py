@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+MANY = 256  # inputs and outputs, from which on Winograd's algorithm is faster than oneDNN's convolutions
 PART = 128  # rows of a kernel that by_parts takes at once
 
 # JAX tries to, for each program that compiler_options() are for.
@@ -89,10 +90,12 @@ def _mirrored(kernel):
 
 
 # Winograd's F(2 × 2, 3 × 3) (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", CVPR 2016, section
-# 4.1) in one of the two directions: Bᵀ of pixels, and what is adjoint to Aᵀ of results and to G of taps.
+# 4.1) in one of the two directions: Bᵀ of pixels, G of taps, Aᵀ of products; and what is adjoint to the last two.
 _PIXELS = lambda t: (t[0] - t[2], t[1] + t[2], t[2] - t[1], t[1] - t[3])  # noqa: E731
-_RESULTS = lambda t: (t[0], t[0] + t[1], t[0] - t[1], -t[1])  # noqa: E731
-_TAPS = lambda t: (t[0] + (t[1] + t[2]) / 2, (t[1] - t[2]) / 2, (t[1] + t[2]) / 2 + t[3])  # noqa: E731
+_TAPS = lambda t: (t[0], (t[0] + t[1] + t[2]) / 2, (t[0] - t[1] + t[2]) / 2, t[2])  # noqa: E731
+_RESULTS = lambda t: (t[0] + t[1] + t[2], t[1] - t[2] - t[3])  # noqa: E731
+_FROM_TAPS = lambda t: (t[0] + (t[1] + t[2]) / 2, (t[1] - t[2]) / 2, (t[1] + t[2]) / 2 + t[3])  # noqa: E731
+_FROM_RESULTS = lambda t: (t[0], t[0] + t[1], t[0] - t[1], -t[1])  # noqa: E731
 
 
 def _both_ways(transform, grid):
@@ -100,15 +103,38 @@ def _both_ways(transform, grid):
     return list(zip(*map(transform, zip(*map(transform, grid), strict=True)), strict=True))
 
 
+def _products(multiply, grid, other):
+    """Of what has the same place in two grids of arrays."""
+    return [[multiply(x, y) for x, y in zip(*rows, strict=True)] for rows in zip(grid, other, strict=True)]
+
+
+def _stacked(grid, axis=0):
+    """A grid of arrays -> one array, the grid's two axes at `axis`."""
+    return jnp.stack([jnp.stack(row, axis) for row in grid], axis)
+
+
 @jax.custom_vjp
 def by_tiles(images, kernel):
     """A 3×3 convolution, padded with zeros, whose kernel gradient comes from 16 products for 2 × 2 pixels, not 36.
+
+    With MANY inputs and outputs so do its result and the gradient of the images.
 
     Args:
       images: [N, H, W, C], H and W even.
       kernel: [3, 3, C, D].
     """
-    return _convolve(images, kernel)
+    return _multiply_tiles(images, kernel) if min(kernel.shape[2:]) >= MANY else _convolve(images, kernel)
+
+
+def _multiply_tiles(images, kernel, *, mirrored: bool = False):
+    """The convolution, or with `mirrored` its adjoint, by products for tiles."""
+    taps = _both_ways(_TAPS, kernel)
+    if mirrored:  # The mirrored taps have the same transform, in another order.
+        taps = [[taps[i][j] for j in (3, 1, 2, 0)] for i in (3, 1, 2, 0)]
+    pixels, taps = _computed(_both_ways(_PIXELS, _every_second(images, 4)), taps)
+    contracted = (3,), (1 if mirrored else 0,)
+    products = _products(lambda x, y: lax.dot_general(x, y, (contracted, ((), ()))), pixels, taps)
+    return _interleave(_stacked(_both_ways(_RESULTS, *_computed(products)), axis=3))
 
 
 def _tiles_forward(images, kernel):
@@ -118,9 +144,10 @@ def _tiles_forward(images, kernel):
 def _tiles_backward(saved, d_out):
     (images, kernel), d_out = _computed(saved, d_out)
     results = [[d_out[:, i::2, j::2] for j in range(2)] for i in range(2)]
-    pixels, results = _both_ways(_PIXELS, _every_second(images, 4)), _both_ways(_RESULTS, results)
-    products = [[_contract(x, y) for x, y in zip(*rows, strict=True)] for rows in zip(pixels, results, strict=True)]
-    d_kernel = jnp.stack([jnp.stack(row) for row in _both_ways(_TAPS, products)])
+    pixels, results = _both_ways(_PIXELS, _every_second(images, 4)), _both_ways(_FROM_RESULTS, results)
+    d_kernel = _stacked(_both_ways(_FROM_TAPS, _products(_contract, pixels, results)))
+    if min(kernel.shape[2:]) >= MANY:
+        return _multiply_tiles(d_out, kernel, mirrored=True), d_kernel
     return _convolve(d_out, _mirrored(kernel)), d_kernel
 
 
@@ -158,10 +185,10 @@ def _taps_backward(saved, d_out):
     results = [[jnp.pad(d_out[:, a:, b:], ((0, 0), (0, a), (0, b), (0, 0))) for b in (0, 1)] for a in (0, 1)]
     pixels, results = _computed(pixels, results)
     seen = ((1, 1), (0, 0), (1, 0))  # by each tap: which pixels, and how much later a result
-    d_kernel = jnp.stack([jnp.stack([_contract(pixels[a][b], results[i][j]) for b, j in seen]) for a, i in seen])
+    d_kernel = _stacked([[_contract(pixels[a][b], results[i][j]) for b, j in seen] for a, i in seen])
     taps, mirrored = (slice(1, 2), slice(None, None, 2)), _mirrored(kernel)
     phases = [[_convolve(d_out, mirrored[taps[a], taps[b]], ((0, a), (0, b))) for b in (0, 1)] for a in (0, 1)]
-    return _interleave(jnp.stack([jnp.stack(row, 3) for row in phases], 3)), d_kernel
+    return _interleave(_stacked(phases, axis=3)), d_kernel
 
 
 by_taps.defvjp(_taps_forward, _taps_backward)

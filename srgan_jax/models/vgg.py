@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from srgan_jax.images import signed_to_levels
-from srgan_jax.layers import max_pool
+from srgan_jax.layers import conv, max_pool
 
 # Convolutions and features of each of the five blocks; a 2×2 max-pooling stands between blocks.
 BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
@@ -58,6 +58,6 @@ class VGG19(nn.Module):
             block, index = int(name[4]), int(name[6])
             if index == 1 and block > 1:
                 x = max_pool(x)
-            x = nn.relu(nn.Conv(BLOCKS[block - 1][1], (3, 3), dtype=self.dtype, name=name)(x))
+            x = nn.relu(conv(BLOCKS[block - 1][1], (3, 3), dtype=self.dtype, name=name)(x))
             features[f"vgg{block}{index}"] = x
         return {layer: features[layer].astype(jnp.float32) * scale for layer in self.layers}
