@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-MANY = 256  # inputs and outputs, from which on Winograd's algorithm is faster than oneDNN's convolutions
+MANY = 256  # inputs and outputs, from which on by_tiles also convolves by products: faster than XLA's convolutions
 PART = 128  # rows of a kernel that by_parts takes at once
 
 # JAX tries to, for each program that compiler_options() are for.
