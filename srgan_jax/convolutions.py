@@ -123,11 +123,13 @@ def by_tiles(images, kernel):
       images: [N, H, W, C], H and W even.
       kernel: [3, 3, C, D].
     """
-    return _multiply_tiles(images, kernel) if min(kernel.shape[2:]) >= MANY else _convolve(images, kernel)
+    return _convolve_tiles(images, kernel)
 
 
-def _multiply_tiles(images, kernel, *, mirrored: bool = False):
-    """The convolution, or with `mirrored` its adjoint, by products for tiles."""
+def _convolve_tiles(images, kernel, *, mirrored: bool = False):
+    """What by_tiles gives, or with `mirrored` the gradient of its images for that of its result."""
+    if min(kernel.shape[2:]) < MANY:
+        return _convolve(images, _mirrored(kernel) if mirrored else kernel)
     taps = _both_ways(_TAPS, kernel)
     if mirrored:  # The mirrored taps have the same transform, in another order.
         taps = [[taps[i][j] for j in (3, 1, 2, 0)] for i in (3, 1, 2, 0)]
@@ -146,9 +148,7 @@ def _tiles_backward(saved, d_out):
     results = [[d_out[:, i::2, j::2] for j in range(2)] for i in range(2)]
     pixels, results = _both_ways(_PIXELS, _every_second(images, 4)), _both_ways(_FROM_RESULTS, results)
     d_kernel = _stacked(_both_ways(_FROM_TAPS, _products(_contract, pixels, results)))
-    if min(kernel.shape[2:]) >= MANY:
-        return _multiply_tiles(d_out, kernel, mirrored=True), d_kernel
-    return _convolve(d_out, _mirrored(kernel)), d_kernel
+    return _convolve_tiles(d_out, kernel, mirrored=True), d_kernel
 
 
 by_tiles.defvjp(_tiles_forward, _tiles_backward)
