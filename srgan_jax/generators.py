@@ -1,7 +1,7 @@
 """A trained generator, from whatever holds one."""
 
 import dataclasses
-import hashlib
+import logging
 import pathlib
 
 import flax.linen as nn
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 
-from srgan_jax import checkpoints, photo, upscaling
+from srgan_jax import checkpoints, digests, photo, upscaling
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.models import MSRResNet, SRResNet
 from srgan_jax.weights import release
@@ -22,6 +22,8 @@ NETWORKS = {"srresnet": SRResNet, "msrresnet": MSRResNet}
 MOST = 1024
 
 EMA = ":ema"  # after a run's directory
+
+_log = logging.getLogger("srgan_jax")
 
 SHIPPED = pathlib.Path(__file__).parent / "pretrained"
 
@@ -49,10 +51,7 @@ class Generator:
 
     def sha256(self) -> str:
         """Digest of names, shapes and bytes of all arrays: the same whatever file they came in."""
-        digest = hashlib.sha256()
-        for key, array in sorted(traverse_util.flatten_dict(self.variables, sep="/").items()):
-            digest.update(f"{key} {array.shape} {array.dtype}\n".encode() + np.ascontiguousarray(array).tobytes())
-        return digest.hexdigest()
+        return digests.of_variables(self.variables)
 
     def upscale(self, pictures, *, scale: float | None = None, ensemble: bool = False, tile: int = upscaling.TILE):
         """Enlarge a picture, or a list of them, on all local devices; a list is quicker than one by one.
@@ -130,6 +129,22 @@ def shipped_names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
+def _read_checkpoint(paths: list[pathlib.Path], *, ema: bool) -> tuple[pathlib.Path, dict, dict, dict]:
+    """(path, architecture, variables, info) of the first checkpoint that is not damaged; the others are named."""
+    for path in paths:
+        try:
+            config, variables = checkpoints.read_generator(path, ema=ema)
+            metrics = checkpoints.read_metrics(path)
+        except checkpoints.DamagedError as error:
+            if path == paths[-1]:
+                raise
+            _log.warning("%s Another checkpoint of the run is taken.", error)
+            continue
+        step = int(path.name) if path.name.isdecimal() else None
+        return path, architecture_in(config), variables, {"config": config, "step": step, "evaluation": metrics}
+    raise AssertionError("find_checkpoints gives at least one path")
+
+
 def load(path, *, step: int | None = None) -> Generator:
     """Load a generator for evaluation and upscaling.
 
@@ -144,10 +159,7 @@ def load(path, *, step: int | None = None) -> Generator:
     name, ema = str(path), str(path).endswith(EMA)
     path = SHIPPED / f"{name}.safetensors" if name in shipped_names() else pathlib.Path(name.removesuffix(EMA))
     if path.is_dir():
-        path = checkpoints.find_checkpoint(path, step=step)
-        config, variables = checkpoints.read_generator(path, ema=ema)
-        architecture = architecture_in(config)
-        info = {"config": config, "step": int(path.name), "evaluation": checkpoints.read_metrics(path)}
+        path, architecture, variables, info = _read_checkpoint(checkpoints.find_checkpoints(path, step=step), ema=ema)
     elif ema:
         raise InputError(f"{path}{EMA}: expected a run or checkpoint directory before {EMA}.")
     elif path.suffix == ".safetensors":

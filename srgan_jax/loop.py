@@ -60,14 +60,13 @@ def train(config, workdir) -> None:
     with contextlib.ExitStack() as stack:
         workdir.mkdir(parents=True, exist_ok=True)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep_last=config.keep_last)))
-        start = checkpoints.latest_step() or 0
-        if start:
-            trained = generators.create_module(generators.architecture_in(checkpoints.config()))
-            check_same_generator(workdir, trained, config)
+
+        def check(trained: dict) -> None:
+            check_same_generator(workdir, generators.create_module(generators.architecture_in(trained)), config)
+
         state = sharding.compile_init(stage.init, mesh)(jax.random.key(config.seed))
-        if start:
-            state = checkpoints.restore(state)
-        elif config.init_from:
+        start, state = checkpoints.restore(state, check=check)
+        if not start and config.init_from:
             state["g"] = start_from(state["g"], config, mesh)
             if config.ema_decay:
                 state["g_ema"] = jax.jit(lambda g: jax.tree.map(jnp.copy, g))(variables_of(state["g"]))

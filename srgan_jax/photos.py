@@ -18,6 +18,7 @@ import tqdm
 from srgan_jax import generators, photo, processes
 from srgan_jax.data.sources import FolderSource, readable_extensions
 from srgan_jax.errors import InputError
+from srgan_jax.files import check_outputs, is_within
 from srgan_jax.images import save_image
 from srgan_jax.photo_files import FORMATS, check_fits, format_of, read_photo, write_photo
 from srgan_jax.pictures import side_by_side
@@ -224,8 +225,8 @@ def plan(inputs, out: pathlib.Path, options: Options) -> list[Job]:
         for path in paths:
             if path.is_dir():
                 # Results of an earlier run, where OUT is inside of the folder, are no inputs.
-                inside = _within(out, path) and out.resolve() != path.resolve()
-                names = [n for n in FolderSource(path).names if not (inside and _within(path / n, out))]
+                inside = is_within(out, path) and out.resolve() != path.resolve()
+                names = [n for n in FolderSource(path).names if not (inside and is_within(path / n, out))]
                 pairs += [(path / name, (out / name).with_suffix(extension)) for name in names]
             else:
                 pairs.append((path, (out / path.name).with_suffix(extension)))
@@ -233,7 +234,8 @@ def plan(inputs, out: pathlib.Path, options: Options) -> list[Job]:
     for source, target in pairs:
         comparison = target.with_name(f"{target.stem}_compare.png") if options.compare else None
         jobs.append(Job(source, target, comparison))
-    _check_targets(jobs, folder)
+    outputs = [(path, job.source) for job in jobs for path in (job.target, job.comparison) if path]
+    check_outputs(outputs, [job.source for job in jobs], folder=folder)
     return jobs
 
 
@@ -246,28 +248,6 @@ def expand(pattern) -> list[pathlib.Path]:
         what = "nothing matches this pattern" if glob.has_magic(str(pattern)) else "no such file or directory"
         raise InputError(f"{pattern}: {what}.")
     return [pathlib.Path(match) for match in matches]
-
-
-def _within(path: pathlib.Path, folder: pathlib.Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
-
-
-def _check_targets(jobs: list[Job], folder: pathlib.Path) -> None:
-    """Raise an InputError if a result would be written twice, over an input, or outside of the folder."""
-    sources = {job.source.resolve() for job in jobs}
-    identities = {(stat.st_dev, stat.st_ino) for stat in (os.stat(source) for source in sources if source.exists())}
-    results = {}
-    for job in jobs:
-        for target in filter(None, (job.target, job.comparison)):
-            if target in results:
-                raise InputError(f"{results[target]} and {job.source} would both be written to {target}; rename one.")
-            results[target] = job.source
-            # Beside the name itself: letters' case and links, if something is there already.
-            same = target.exists() and (target.stat().st_dev, target.stat().st_ino) in identities
-            if target.resolve() in sources or same:
-                raise InputError(f"{target} is an input and would be overwritten; choose another -o.")
-            if not _within(target.parent, folder):
-                raise InputError(f"{target}: a link leads out of {folder}; choose another -o.")
 
 
 class _Progress:

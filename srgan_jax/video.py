@@ -11,7 +11,7 @@ import tqdm
 
 from srgan_jax import photo
 from srgan_jax.errors import InputError
-from srgan_jax.files import replacing
+from srgan_jax.files import check_outputs, replacing
 from srgan_jax.upscaling import Upscaler
 
 # Containers, and what their pictures are encoded with: at high quality, as they were compressed once before.
@@ -51,8 +51,7 @@ def upscale_video(source, out, generator, *, scale=None, tile: int, ensemble: bo
         raise InputError(f"{source}: no such file.")
     if out.suffix.lower() not in ENCODERS:
         raise InputError(f"{out}: a video is written as one of {' '.join(ENCODERS)}.")
-    if out.exists() and out.samefile(source):
-        raise InputError(f"{out} is an input and would be overwritten; choose another -o.")
+    check_outputs([(out, source)], [source])
     upscaler = Upscaler(
         generator.module,
         generator.variables,

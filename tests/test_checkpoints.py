@@ -1,13 +1,16 @@
 """Checkpoints: what is kept, what comes back, and what is refused."""
 
+import gc
+import shutil
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from srgan_jax.checkpoints import Checkpoints, find_checkpoint, read_generator
-from srgan_jax.errors import InputError
+from srgan_jax.checkpoints import Checkpoints, DamagedError, find_checkpoints, read_generator, read_metrics
+from srgan_jax.errors import InputError, NonFiniteError
 from srgan_jax.state import NetworkState
 
 CONFIG = {"scale": 4, "data": {"path": ""}, "optimizer": {"decay_at": [1, 2]}}
@@ -47,12 +50,12 @@ def assert_same(ours, theirs):
 def test_everything_comes_back_exactly(tmp_path):
     save(tmp_path, {1: None, 2: 20.0})
     checkpoints = Checkpoints(tmp_path)
-    assert checkpoints.latest_step() == 2
-    restored = checkpoints.restore(make_state(9))
+    step, restored = checkpoints.restore(make_state(9))
     checkpoints.close()
+    assert step == 2
     assert_same(restored, make_state(2))
 
-    config, generator = read_generator(find_checkpoint(tmp_path))
+    config, generator = read_generator(find_checkpoints(tmp_path)[0])
     assert config == CONFIG
     g = make_state(2)["g"]
     assert_same(generator, jax.device_get({"params": g.params, "batch_stats": g.batch_stats}))
@@ -72,7 +75,7 @@ def test_everything_comes_back_exactly(tmp_path):
 def test_the_last_and_the_best_are_kept(tmp_path, psnrs, keep_last, remaining, best):
     save(tmp_path, dict(enumerate(psnrs, 1)), keep_last=keep_last)
     assert kept(tmp_path) == remaining
-    assert find_checkpoint(tmp_path).name == str(best)
+    assert find_checkpoints(tmp_path)[0].name == str(best)
     # Looking leaves no trace.
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == set(map(str, remaining))
 
@@ -80,13 +83,13 @@ def test_the_last_and_the_best_are_kept(tmp_path, psnrs, keep_last, remaining, b
 def test_the_best_of_an_earlier_process_is_kept(tmp_path):
     save(tmp_path, {1: 25.0, 2: 20.0}, keep_last=1)
     save(tmp_path, {3: 21.0, 4: None}, keep_last=1)
-    assert kept(tmp_path) == [1, 4] and find_checkpoint(tmp_path).name == "1"
+    assert kept(tmp_path) == [1, 4] and find_checkpoints(tmp_path)[0].name == "1"
 
 
 def test_one_checkpoint_stands_for_itself(tmp_path):
     save(tmp_path, {1: 30.0, 2: 20.0})
     path = tmp_path / "checkpoints" / "2"
-    assert find_checkpoint(path) == path
+    assert find_checkpoints(path) == [path]
 
 
 @pytest.mark.parametrize(
@@ -129,9 +132,9 @@ def test_what_a_killed_process_left_is_cleared(tmp_path):
     save(tmp_path, {1: None})
     leftover = tmp_path / "checkpoints" / "2.orbax-checkpoint-tmp"
     (leftover / "state").mkdir(parents=True)
-    assert find_checkpoint(tmp_path).name == "1"
+    assert find_checkpoints(tmp_path)[0].name == "1"
     checkpoints = Checkpoints(tmp_path)
-    assert checkpoints.latest_step() == 1
+    assert checkpoints.restore(make_state())[0] == 1
     checkpoints.save(2, make_state(), CONFIG)
     checkpoints.close()
     assert kept(tmp_path) == [1, 2] and not leftover.exists()
@@ -139,7 +142,119 @@ def test_what_a_killed_process_left_is_cleared(tmp_path):
 
 def test_where_there_is_no_checkpoint(tmp_path):
     with pytest.raises(InputError, match="neither a run directory nor a checkpoint"):
-        find_checkpoint(tmp_path)
+        find_checkpoints(tmp_path)
     Checkpoints(tmp_path).close()
     with pytest.raises(InputError, match="no checkpoint in it yet"):
-        find_checkpoint(tmp_path)
+        find_checkpoints(tmp_path)
+
+
+def flip(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 0x10]) + data[at + 1 :]
+
+
+DAMAGES = {
+    "truncated": lambda file: file.write_bytes(file.read_bytes()[: file.stat().st_size // 2]),
+    "emptied": lambda file: file.write_bytes(b""),
+    "flipped": lambda file: file.write_bytes(flip(file.read_bytes(), file.stat().st_size // 2)),
+    "deleted": lambda file: file.unlink(),
+}
+
+
+@pytest.fixture(scope="module")
+def two_checkpoints(tmp_path_factory):
+    """A run's directory with checkpoints of steps 1 and 2, the newer one scored higher."""
+    workdir = tmp_path_factory.mktemp("sound")
+    save(workdir, {1: 20.0, 2: 21.0})
+    return workdir
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # tasks that orbax leaves behind
+@pytest.mark.parametrize("offset", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, len(DAMAGES)))])
+def test_a_damaged_checkpoint_never_comes_back_as_another_state(two_checkpoints, tmp_path, offset, caplog):
+    """Every file of the newest checkpoint is damaged in turn: it is restored exactly, or the older one is."""
+    files = sorted(p.relative_to(two_checkpoints) for p in two_checkpoints.rglob("*") if p.is_file() and "2" in p.parts)
+    assert len(files) > 10
+    noticed = 0
+    for number, file in enumerate(files):
+        workdir = tmp_path / str(number)
+        shutil.copytree(two_checkpoints, workdir)
+        if not (workdir / file).stat().st_size:
+            continue
+        DAMAGES[list(DAMAGES)[(number + offset) % len(DAMAGES)]](workdir / file)
+        caplog.clear()
+        generator = generators_state(workdir)
+        checkpoints = Checkpoints(workdir)
+        step, restored = checkpoints.restore(make_state(9))
+        checkpoints.save(3, restored, CONFIG)  # a run goes on from there
+        checkpoints.close()
+        assert_same(restored, make_state(step))
+        assert_same(generator, generators_state(two_checkpoints, step=2 if damage_spared(generator) else 1))
+        if step == 1:
+            noticed += 1
+            assert f"{workdir / 'checkpoints' / '2'} is damaged" in caplog.text
+            assert kept(workdir) == [1, 3] and (workdir / "checkpoints" / "2.damaged").is_dir()
+    assert noticed > 5
+    gc.collect()  # what orbax leaves behind is collected here, where its warning is expected
+
+
+def generators_state(workdir, *, step=None):
+    """The variables that evaluation would take of a run."""
+    for path in find_checkpoints(workdir, step=step):
+        try:
+            return read_generator(path)[1]
+        except DamagedError:
+            continue
+    raise AssertionError("no sound checkpoint")
+
+
+def damage_spared(variables) -> bool:
+    """Whether these are the variables of the newer checkpoint."""
+    g = make_state(2)["g"]
+    return np.array_equal(variables["params"]["layer"]["kernel"], g.params["layer"]["kernel"])
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_when_all_are_damaged_nothing_is_restored(two_checkpoints, tmp_path):
+    workdir = tmp_path / "run"
+    shutil.copytree(two_checkpoints, workdir)
+    for digests in workdir.glob("checkpoints/*/digests/metadata"):
+        DAMAGES["flipped"](digests)
+    checkpoints = Checkpoints(workdir)
+    with pytest.raises(InputError, match="every checkpoint is damaged"):
+        checkpoints.restore(make_state())
+    checkpoints.close()
+
+
+def test_a_checkpoint_without_digests_still_loads(two_checkpoints, tmp_path):
+    """Those of earlier versions have none."""
+    workdir = tmp_path / "run"
+    shutil.copytree(two_checkpoints, workdir)
+    for digests in workdir.glob("checkpoints/*/digests"):
+        shutil.rmtree(digests)
+    assert read_metrics(find_checkpoints(workdir)[0]) == {"psnr": 21.0}
+    checkpoints = Checkpoints(workdir)
+    step, restored = checkpoints.restore(make_state(9))
+    checkpoints.close()
+    assert step == 2
+    assert_same(restored, make_state(2))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("field", ["params", "batch_stats", "opt_state"])
+def test_a_state_that_is_not_finite_is_not_saved(tmp_path, field, value):
+    save(tmp_path, {1: None})
+    state = make_state()
+    broken = jax.tree.map(lambda x: jnp.full_like(x, value), getattr(state["d"], field))
+    state["d"] = state["d"].replace(**{field: broken}) if field != "opt_state" else broken_moments(state["d"], value)
+    checkpoints = Checkpoints(tmp_path)
+    with pytest.raises(NonFiniteError, match=rf"d/{field}/.* after step 2"):
+        checkpoints.save(2, state, CONFIG)
+    checkpoints.close()
+    assert kept(tmp_path) == [1]
+
+
+def broken_moments(network, value):
+    """A network whose Adam has a second moment that is not finite."""
+    adam, *rest = network.opt_state
+    adam = adam._replace(nu=jax.tree.map(lambda x: jnp.full_like(x, value), adam.nu))
+    return network.replace(opt_state=(adam, *rest))

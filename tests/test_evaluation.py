@@ -185,3 +185,38 @@ def test_comparison_and_report_of_two_methods(folder, tmp_path, capsys, monkeypa
     assert text.count("matlab: ") > 6 and "<td>bicubic</td>" in text
     # The feature distance of each method: in the table, and below its crop of each picture.
     assert text.count("<td>0.1250</td>") == 2 and text.count("VGG54: 0.1250") == 2 * 3
+
+
+@pytest.mark.parametrize(
+    ("data", "out", "options"),
+    [
+        ("set={root}/set", "{root}", {}),
+        ("link={root}/set", "{root}", {}),  # a folder of another name that leads to the same pictures
+        ("set={root}/set", "{root}/hard", {}),  # other names of the same files
+        ("vs_={root}/out/vs/vs_", "{root}/out", {"vs": "nearest"}),
+        ("set={root}/report/nearest/set", "{root}/out", {"report": "{root}/report"}),
+    ],
+    ids=["the folder itself", "a link", "hard links", "of the other method", "of the report"],
+)
+def test_the_originals_are_never_overwritten(tmp_path, photos, data, out, options, monkeypatch):
+    for place in ("set", "out/vs/vs_", "report/nearest/set"):
+        (tmp_path / place).mkdir(parents=True)
+        for name, picture in photos.items():
+            Image.fromarray(picture.squeeze()).save(tmp_path / place / f"{name}.png")
+    (tmp_path / "link").symlink_to(tmp_path / "set")
+    (tmp_path / "hard" / "set").mkdir(parents=True)
+    for path in (tmp_path / "set").iterdir():
+        (tmp_path / "hard" / "set" / path.name).hardlink_to(path)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.png")}
+    data, out, *values = (text.format(root=tmp_path) for text in (data, out, *options.values()))
+    with pytest.raises(InputError, match="is an input and would be overwritten"):
+        options = dict(zip(options, values, strict=True))
+        command.evaluate_and_report("bicubic", [data], out, protocols=["rgb"], **options)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.png")} == before
+    assert not list(tmp_path.rglob("results.json"))
+
+
+@pytest.mark.parametrize("name", ["..", ".", "a/b", "a\\b", "vs", ".hidden", "a\nb", "results.json"])
+def test_a_set_has_a_name_that_stays_in_the_folder(folder, tmp_path, name):
+    with pytest.raises(InputError, match="cannot name a set of pictures"):
+        evaluation.parse_sets([f"{name}={folder}"], scale=4)

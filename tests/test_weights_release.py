@@ -98,9 +98,28 @@ def test_the_header_says_what_the_file_is(variables, tmp_path):
     release.write_release(path, FULL, variables, info={"step": 7})
     header = safe_open(path, framework="np").metadata()
     assert json.loads(header.pop("architecture")) == FULL and json.loads(header.pop("step")) == 7
+    assert header.pop("sha256") == generators.load(path).sha256() and len(header.pop("header_sha256")) == 64
     ranges = "lr [0, 1], sr [-1, 1], NHWC"
     version = srgan_jax.__version__
     assert header == {"format": release.FORMAT, "version": version, "scale": "2", "channels": "3", "ranges": ranges}
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_a_flipped_bit_is_noticed_wherever_it_is(variables, tmp_path, half):
+    path = tmp_path / "model.safetensors"
+    release.write_release(path, FULL, variables, info={"step": 7, "config": {"seed": 1}}, half=half)
+    sound, rng = path.read_bytes(), np.random.default_rng(0)
+    for at in rng.choice(len(sound), 200, replace=False):
+        path.write_bytes(sound[:at] + bytes([sound[at] ^ 1 << rng.integers(8)]) + sound[at + 1 :])
+        with pytest.raises(InputError, match=str(path)):
+            generators.load(path)
+
+
+def test_a_release_does_not_replace_its_input(variables, tmp_path):
+    path = tmp_path / "model.safetensors"
+    release.write_release(path, FULL, variables)
+    with pytest.raises(InputError, match="is an input and would be overwritten"):
+        main(["release", str(path), "-o", str(path)])
 
 
 def test_files_of_the_first_version_are_read(variables, tmp_path):

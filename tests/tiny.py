@@ -58,7 +58,7 @@ def read_state(workdir, config):
     with contextlib.closing(Checkpoints(workdir)) as checkpoints:
         mesh = sharding.create_mesh(jax.devices()[:1])
         state = sharding.compile_init(create_stage(config).init, mesh)(jax.random.key(1))
-        return checkpoints.latest_step(), jax.device_get(checkpoints.restore(state))
+        return jax.device_get(checkpoints.restore(state))
 
 
 # XLA compiles with little optimization: for what runs once, most of the time would go there (sharding.compile_init).

@@ -8,7 +8,7 @@ from srgan_jax.errors import InputError
 from srgan_jax.evaluation import comparison, scoring
 from srgan_jax.evaluation.report import Report
 from srgan_jax.evaluation.sets import parse_sets
-from srgan_jax.files import replace_text
+from srgan_jax.files import check_outputs, replace_text
 from srgan_jax.upscaling import TILE
 from srgan_jax.weights.vgg19 import load_vgg19
 
@@ -37,6 +37,12 @@ def evaluate_and_report(ckpt, data, out, *, protocols, vs=None, report=None, vgg
         raise InputError(
             f"{vs} enlarges {other.scale} times, but {ckpt} {method.scale} times: they cannot be compared."
         )
+    simple = [name for name in scoring.INTERPOLATIONS if name not in (vs, ckpt)] if report else []
+    folders = [out, *([out / "vs"] if vs else []), *(pathlib.Path(report) / name for name in simple)]
+    outputs = [output for folder in folders for output in scoring.outputs(sets, folder)]
+    outputs += [(out / "comparison.json", "the comparison")] if vs else []
+    outputs += [(pathlib.Path(report) / "index.html", "the page")] if report else []
+    check_outputs(outputs, [file for pairs in sets for file in pairs.files])
     page = Report()
 
     def run(name, method, folder):
@@ -55,7 +61,6 @@ def evaluate_and_report(ckpt, data, out, *, protocols, vs=None, report=None, vgg
         say("\n" + comparison.comparison_table(compared, ckpt, vs))
     if report:
         methods = [name for name in (vs, ckpt) if name]
-        simple = [name for name in scoring.INTERPOLATIONS if name not in methods]
         for name in simple:
             run(name, scoring.create_method(name, scale=method.scale), pathlib.Path(report) / name)
         say(f"\n{page.write(report, order=[*simple, *methods])}")

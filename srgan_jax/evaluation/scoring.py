@@ -131,6 +131,13 @@ def check_protocols(names) -> None:
             raise InputError(f"--protocol: no {name!r}; {nearest_name(name, PROTOCOLS)}")
 
 
+def outputs(sets: list[EvaluationSet], out) -> list[tuple[pathlib.Path, str]]:
+    """What `run` writes to `out`, and from what, as files.check_outputs takes it."""
+    out = pathlib.Path(out)
+    pictures = [(out / pairs.name / f"{stem}.png", f"{pairs.name}/{stem}") for pairs in sets for stem in pairs.stems]
+    return [(out / "results.json", "the scores"), *pictures]
+
+
 def run(method: Method, sets, out, *, protocols, distance=None, on_image=None) -> dict:
     """Evaluate a method on several sets; writes OUT/results.json and the SR images, OUT/NAME/STEM.png.
 

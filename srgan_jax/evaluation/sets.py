@@ -19,6 +19,9 @@ MADE = {"origin": "made from HR", "kernel": "MATLAB bicubic, antialiased, 8-bit 
 # Pillow's modes that hold 8-bit greyscale or RGB and nothing else. A score must not depend on a silent conversion.
 MODES = ("L", "RGB")
 
+# Where a command's other files go, beside the folders of the sets.
+RESERVED = ("vs", "results.json", "comparison.json", "index.html")
+
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSet:
@@ -31,6 +34,7 @@ class EvaluationSet:
       lr: lr(i) -> uint8 LR image from a file, or None where it is to be made from HR.
       lr_about: where LR images come from: origin, kernel and border (null where it is not known).
       scale: HR size over LR size.
+      files: the pictures' files, so that no output replaces one.
     """
 
     name: str
@@ -39,6 +43,7 @@ class EvaluationSet:
     lr: Callable | None
     lr_about: dict
     scale: int
+    files: tuple[pathlib.Path, ...] = ()
 
     def pair(self, i: int) -> tuple[np.ndarray, np.ndarray, bool]:
         """(lr, hr, was HR cropped); HR is cropped to a multiple of the scale.
@@ -76,17 +81,21 @@ def read_set(name: str, directory, *, scale: int) -> EvaluationSet:
         stems = hr.names  # a.png beside a.jpg
     lr_root = directory / f"LRx{scale}"
     if root == directory or not lr_root.is_dir():
-        return EvaluationSet(name, stems, hr.__getitem__, None, MADE, scale)
+        return EvaluationSet(name, stems, hr.__getitem__, None, MADE, scale, hr.paths)
     lr = _ExactFolder(lr_root)
     if lr.names != hr.names:
         odd = sorted(set(lr.names) ^ set(hr.names))[0]
         raise InputError(f"{directory}: {odd} is in only one of {root.name}/ and {lr_root.name}/.")
     about = {"origin": f"files of {lr_root.name}/", "kernel": None, "border": None}
-    return EvaluationSet(name, stems, hr.__getitem__, lr.__getitem__, about, scale)
+    return EvaluationSet(name, stems, hr.__getitem__, lr.__getitem__, about, scale, hr.paths + lr.paths)
 
 
 class _ExactFolder(FolderSource):
     """A folder of 8-bit greyscale and RGB pictures, read as they are."""
+
+    @property
+    def paths(self) -> tuple[pathlib.Path, ...]:
+        return tuple(self.directory / name for name in self.names)
 
     def __getitem__(self, index):
         path = self.directory / self.names[index]
@@ -106,8 +115,13 @@ def parse_sets(entries, *, scale: int) -> list[EvaluationSet]:
     sets = []
     for entry in entries:
         name, separator, directory = entry.partition("=")
-        if not separator or not name or not directory or "/" in name:
+        if not separator or not name or not directory:
             raise InputError(f"expected NAME=DIR for evaluation pictures, such as Set5=data/Set5, got {entry!r}.")
+        if name in RESERVED or name.startswith(".") or not name.isprintable() or set(name) & set("/\\"):
+            raise InputError(
+                f"{entry!r}: {name!r} cannot name a set of pictures, as its results get a folder of this name; "
+                "use letters and digits."
+            )
         sets.append(read_set(name, directory, scale=scale))
     if len({s.name for s in sets}) < len(sets):
         raise InputError("two sets of evaluation pictures have one name.")

@@ -11,6 +11,7 @@ import json
 import pathlib
 
 from srgan_jax.errors import InputError
+from srgan_jax.files import check_outputs
 from srgan_jax.scripts import report_input_errors
 
 
@@ -135,6 +136,8 @@ def parse_arguments(args=None):
 
 def main(args=None):
     arguments = parse_arguments(args)
+    if arguments.input:
+        check_outputs([(arguments.out, arguments.input)], [arguments.input])
     arguments.run(arguments)
 
 

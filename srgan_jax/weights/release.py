@@ -7,13 +7,14 @@ import numpy as np
 from flax import traverse_util
 
 import srgan_jax
+from srgan_jax import digests
 from srgan_jax.errors import InputError
 from srgan_jax.weights import arrays
 
 FORMAT = "srgan_jax-generator-1"
 
 # Entries of the header that tell what the arrays are; all others are the caller's `info`.
-DESCRIPTION = ("format", "version", "architecture", "scale", "channels", "ranges")
+DESCRIPTION = ("format", "version", "architecture", "scale", "channels", "ranges", "sha256", "header_sha256")
 
 
 def write_release(path, architecture: dict, variables: dict, *, info: dict | None = None, half=False) -> None:
@@ -42,12 +43,24 @@ def write_release(path, architecture: dict, variables: dict, *, info: dict | Non
         "scale": str(architecture["scale"]),
         "channels": str(architecture["channels"]),
         "ranges": "lr [0, 1], sr [-1, 1], NHWC",
+        "sha256": digests.of_variables(_as_read(flat)),
     }
+    header["header_sha256"] = digests.of_json(header)
     arrays.write_safetensors(path, flat, header)
 
 
+def _as_read(flat: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Arrays as the networks take them: float16 becomes float32."""
+    return {key: array.astype(np.float32) if array.dtype == np.float16 else array for key, array in flat.items()}
+
+
 def read_release(path) -> tuple[dict, dict, dict]:
-    """Read a release file -> (architecture, variables, info); an InputError where it is none."""
+    """Read a release file -> (architecture, variables, info).
+
+    Raises:
+      InputError: no release file, or one whose header or arrays are not those that were written (files of versions
+        that recorded no digests are taken as they are).
+    """
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file.")
@@ -57,6 +70,9 @@ def read_release(path) -> tuple[dict, dict, dict]:
             f"{path}: not a generator of srgan_jax (format {header.get('format')!r}); if it is another project's, "
             "python -m srgan_jax.weights import makes one of it."
         )
+    described = {key: value for key, value in header.items() if key != "header_sha256"}
+    if "header_sha256" in header and digests.of_json(described) != header["header_sha256"]:
+        raise InputError(f"{path} is damaged: its header is not the one that was written; fetch or make it anew.")
     try:
         architecture = json.loads(header["architecture"])
         info = {key: json.loads(value) for key, value in header.items() if key not in DESCRIPTION}
@@ -65,8 +81,7 @@ def read_release(path) -> tuple[dict, dict, dict]:
     except (KeyError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read (in its header: {error}).") from None
     info |= info.pop("info", {})  # where the first version of the format had all of it
-    flat = {
-        key: array.astype(np.float32) if array.dtype == np.float16 else array
-        for key, array in arrays.read_arrays(path).items()
-    }
+    flat = _as_read(arrays.read_arrays(path))
+    if "sha256" in header and digests.of_variables(flat) != header["sha256"]:
+        raise InputError(f"{path} is damaged: its arrays are not those that were written; fetch or make it anew.")
     return architecture, traverse_util.unflatten_dict(flat, sep="/"), info
