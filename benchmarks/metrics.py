@@ -1,6 +1,6 @@
-"""How long the metrics take: SSIMs, conversions, and whole protocols, in milliseconds an image.
+"""How long the metrics take: parts of protocols, whole protocols, and the other metrics, in milliseconds an image.
 
-python benchmarks/metrics.py            random images of BSD100's size
+python benchmarks/metrics.py            random images of BSD100's size, the metrics whose weights are found
 SR_DATA=... python benchmarks/metrics.py --bsd100    also BSD100 itself, bicubic against HR, paper + matlab
 """
 
@@ -12,16 +12,18 @@ import time
 import numpy as np
 from PIL import Image
 
-from srgan_jax.metrics import PROTOCOLS, colour, daala, psnr_ssim
+from srgan_jax.metrics import PROTOCOLS, Sample, colour, daala, default_scorers, psnr_ssim
 from srgan_jax.resize import imresize
 
+BATCH = 4  # pictures that a metric scores at once
 
-def report(what, call, repeats=10):
+
+def report(what, call, repeats=10, pictures=1):
     call()
     start = time.perf_counter()
     for _ in range(repeats):
         call()
-    print(f"{what:40s} {(time.perf_counter() - start) / repeats * 1e3:9.1f} ms")
+    print(f"{what:40s} {(time.perf_counter() - start) / repeats / pictures * 1e3:9.1f} ms")
 
 
 def once(what, call):
@@ -49,6 +51,9 @@ def main():
     report("PSNR", lambda: psnr_ssim.psnr(sr[..., 0], hr[..., 0]))
     for protocol in PROTOCOLS.values():
         report(f"protocol {protocol.name}, all of it", lambda score=protocol.score: score(sr, hr, scale=4))
+    batch = [Sample(sr, hr, imresize(hr, 1 / 4), scale=4)] * BATCH
+    for name, score in default_scorers(protocols=()).items():
+        report(f"metric {name}, one of {BATCH}", lambda score=score: score(batch), repeats=3, pictures=BATCH)
 
     if bsd100:
         pairs = []

@@ -1,38 +1,34 @@
-"""One training step of the paper's networks, ours beside PyTorch's, in turns in one run.
+"""One training step of the paper's networks, ours beside PyTorch's, in turns in one run; prints a Markdown table.
 
 python benchmarks/train_step.py                                                  on a CPU: the batch of the paper
 python benchmarks/train_step.py --batch 16 64 256 --steps 50 --compile           on a GPU: bfloat16, torch.compile
+python benchmarks/train_step.py --without strided winograd                       on a CPU: what these kernels gain
 
-PyTorch has channels_last, fused Adam, autocast where we have bfloat16, LR images made beforehand, and D frozen while G
-learns. Needs requirements-torch.txt. Prints a Markdown table; VGG19 has random weights, which take as long as others.
+VGG19 has random weights, which take as long as others. The comparison needs requirements-torch.txt; --without does not.
 """
 
 import argparse
-import contextlib
+import gc
 import os
 import pathlib
+import platform
 import statistics
 import sys
 import tempfile
 import time
-from unittest import mock
 
 os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs memory too
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import torch
 from safetensors.numpy import save_file
-from torch import nn
 
-from configs import srgan_vgg54, srresnet_mse
-from srgan_jax import sharding, stages
-from srgan_jax.memory import keep_freed_memory
+from srgan_jax.configs import srgan_vgg54, srresnet_mse
+from srgan_jax import cpu, sharding, stages
 from srgan_jax.models.vgg import BLOCKS
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))
-import torch_reference as reference
 from tiny import make_tiny_batch
 
 CONFIGS = {"SRResNet-MSE": srresnet_mse, "SRGAN-VGG54": srgan_vgg54}
@@ -53,21 +49,15 @@ def vgg_file(directory) -> str:
     return f"{directory}/vgg19.safetensors"
 
 
-def make_ours(config, batch, *, plain: bool):
-    """run(steps) of our compiled step, and the seconds that compiling took."""
+def make_ours(config, batch, kernels):
+    """run(steps) of our step, compiled with `kernels` (of cpu.use), and the seconds that compiling took."""
     mesh = sharding.create_mesh(jax.devices()[:1])
     stage = stages.create_stage(config)
     state = sharding.compile_init(stage.init, mesh)(jax.random.key(0))
     frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
     placed = sharding.place_batch(batch, mesh)
-    as_xla_has_them = (
-        mock.patch("jax.default_backend", lambda: "other"),  # what convolutions.py asks
-        mock.patch.object(sharding, "compiler_options", lambda device: {}),
-    )
     start = time.perf_counter()
-    with contextlib.ExitStack() as stack:
-        for patch in as_xla_has_them if plain else ():
-            stack.enter_context(patch)
+    with kernels:
         step = sharding.compile_step(stage.step, mesh).lower(state, placed, frozen).compile()
     seconds = time.perf_counter() - start
 
@@ -80,80 +70,15 @@ def make_ours(config, batch, *, plain: bool):
     return run, seconds
 
 
-def make_torch(config, batch, vgg, *, compiled: bool):
-    """run(steps) of PyTorch's step, and the seconds that the first one took."""
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    lr, hr = (
-        reference.nchw(x).to(device, memory_format=torch.channels_last)
-        for x in jax.jit(lambda batch: stages.degrade(batch, config.scale))(batch)
-    )
-    reference.BatchNorm = nn.BatchNorm2d  # the reference's own follows Flax's variance, and is slower
-
-    def network(module):
-        module = module.to(device, memory_format=torch.channels_last).train()
-        return module, torch.optim.Adam(module.parameters(), lr=1e-4, fused=True)
-
-    g, g_optimizer = network(reference.SRResNet())
-    bce, ones = nn.functional.binary_cross_entropy_with_logits, torch.ones(len(hr), device=device)
-    adversarial = config.stage == "adversarial"
-    if adversarial:
-        d, d_optimizer = network(reference.Discriminator())
-        features = torch_vgg(vgg).to(device, memory_format=torch.channels_last).requires_grad_(False)
-        mean = torch.tensor([103.939, 116.779, 123.68], device=device)[:, None, None]
-
-    def content(sr, hr):
-        if not adversarial:
-            return nn.functional.mse_loss(sr.float(), hr)
-        with torch.no_grad():
-            wanted = features(127.5 * (hr.flip(1) + 1) - mean)
-        return nn.functional.mse_loss(features(127.5 * (sr.flip(1) + 1) - mean).float(), wanted.float()) / 12.75**2
-
-    def step():
-        with torch.autocast(device, torch.bfloat16, enabled=config.dtype == "bfloat16"):
-            sr = g(lr)
-            if adversarial:
-                loss = bce(d(hr).float(), ones) + bce(d(sr.detach()).float(), 0 * ones)
-        if adversarial:
-            d_optimizer.zero_grad()
-            loss.backward()
-            d_optimizer.step()
-            d.requires_grad_(False)
-        with torch.autocast(device, torch.bfloat16, enabled=config.dtype == "bfloat16"):
-            loss = content(sr, hr) + (1e-3 * bce(d(sr).float(), ones) if adversarial else 0)
-        g_optimizer.zero_grad()
-        loss.backward()
-        g_optimizer.step()
-        if adversarial:
-            d.requires_grad_(True)
-        return loss
-
-    if compiled:
-        g, content = torch.compile(g), torch.compile(content)
-        d = torch.compile(d) if adversarial else None
-
-    def run(steps):
-        for _ in range(steps):
-            loss = step()
-        loss.item()
-
-    start = time.perf_counter()
-    run(1)
-    return run, time.perf_counter() - start
-
-
-def torch_vgg(path) -> nn.Sequential:
-    """VGG19 up to conv5_4's activation."""
-    params, layers = stages.load_vgg19(path, ("vgg54",))[0], []
-    for name, layer in params.items():
-        if name.endswith("_1") and layers:
-            layers.append(nn.MaxPool2d(2))
-        conv = reference.conv(*layer["kernel"].shape[2:], 3)
-        conv.weight.data, conv.bias.data = (
-            reference.tensor(layer["kernel"], (3, 2, 0, 1)),
-            reference.tensor(layer["bias"]),
-        )
-        layers += [conv, nn.ReLU()]
-    return nn.Sequential(*layers)
+def medians_in_turns(runs, *, rounds: int, steps: int) -> dict[str, float]:
+    """Seconds of a step of each of `runs` (name -> run): medians over rounds, in each of which all take their turn."""
+    seconds = {name: [] for name in runs}
+    for _ in range(rounds + 1):  # the first warms up
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run(steps)
+            seconds[name].append((time.perf_counter() - start) / steps)
+    return {name: statistics.median(times[1:]) for name, times in seconds.items()}
 
 
 def matrix_rate(dtype) -> float:
@@ -161,76 +86,98 @@ def matrix_rate(dtype) -> float:
     n = 2048 if jax.default_backend() == "cpu" else 8192
     a = jnp.ones((n, n), dtype)
     product = jax.jit(jnp.matmul)
-    product(a, a).block_until_ready()
-    seconds = []
-    for _ in range(10):
-        start = time.perf_counter()
-        product(a, a).block_until_ready()
-        seconds.append(time.perf_counter() - start)
-    return 2 * n**3 / statistics.median(seconds)
+
+    def run(steps):
+        for _ in range(steps):
+            product(a, a).block_until_ready()
+
+    return 2 * n**3 / medians_in_turns({"": run}, rounds=10, steps=1)[""]
 
 
-def memory(name: str) -> str:
-    """Most device memory in use so far."""
-    if jax.default_backend() == "cpu":
-        return "–"
-    used = (
-        torch.cuda.max_memory_allocated() if name == "PyTorch" else jax.devices()[0].memory_stats()["peak_bytes_in_use"]
-    )
-    return f"{used / 2**30:.2f}"
+def processor() -> str:
+    """The name of the device that JAX computes on."""
+    if jax.default_backend() != "cpu":
+        return jax.devices()[0].device_kind
+    info = pathlib.Path("/proc/cpuinfo")
+    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
+    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
+    return f"{os.cpu_count()} cores of {names[0] if names else platform.processor()}"
 
 
-def main():
-    keep_freed_memory()  # as train.py does; so does PyTorch, in the same process
-    accelerator = jax.default_backend() != "cpu"
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--stages", nargs="+", choices=CONFIGS, default=list(CONFIGS))
-    parser.add_argument("--batch", nargs="+", type=int, default=[16])
-    parser.add_argument("--dtype", default="bfloat16" if accelerator else "float32", choices=("float32", "bfloat16"))
-    parser.add_argument("--rounds", type=int, default=7, help="in each, every implementation takes its turn")
-    parser.add_argument("--steps", type=int, default=1, help="in a turn")
-    parser.add_argument("--compile", action="store_true", help="torch.compile")
-    arguments = parser.parse_args()
+def compare_kernels(cases, arguments) -> None:
+    """Print what each kernel of `--without` gains: a step with all of them, and with all but that one, in turns."""
+    print(f"jax {jax.__version__} on {processor()}; {arguments.rounds} rounds\n")
+    print("| stage | batch | without | all kernels, ms | without it, ms | ratio |")
+    print("|---|---|---|---|---|---|", flush=True)
+    for stage, size, config, batch in cases:
+        ours, _ = make_ours(config, batch, cpu.use("auto"))
+        for name in arguments.without:
+            runs = {"all": ours, "without": make_ours(config, batch, cpu.use("auto", without=name))[0]}
+            medians = medians_in_turns(runs, rounds=arguments.rounds, steps=arguments.steps)
+            columns = f"{medians['all'] * 1e3:.0f} | {medians['without'] * 1e3:.0f}"
+            print(f"| {stage} | {size} | {name} | {columns} | {medians['without'] / medians['all']:.3f} |", flush=True)
+            del runs
+            gc.collect()
+            cpu.return_freed_memory()
+
+
+def compare_torch(cases, arguments) -> None:
+    """Print the time of our step and of PyTorch's, and on a CPU of ours with XLA's convolutions alone."""
+    import train_step_torch
 
     rate = matrix_rate(arguments.dtype)
-    torch_device = (
-        torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
-    )
-    print(f"jax {jax.__version__} on {jax.devices()[0].device_kind}, torch {torch.__version__} on {torch_device}")
+    print(f"jax {jax.__version__} on {processor()}, {train_step_torch.describe()}")
     print(f"{arguments.dtype}; a matrix product reaches {rate / 1e12:.2f} TFLOP/s here\n")
     print(
         "| stage | batch | | ms a step | images/s | PyTorch's time / this | of matrix rate | compile, s | memory, GiB |"
     )
     print("|---|---|---|---|---|---|---|---|---|", flush=True)
-    with tempfile.TemporaryDirectory() as directory:
+    for stage, size, config, batch in cases:
+        made = {"ours": make_ours(config, batch, cpu.use("auto"))}
+        if jax.default_backend() == "cpu":
+            made["ours, kernels=xla"] = make_ours(config, batch, cpu.use("xla"))
+        made["PyTorch"] = train_step_torch.make(config, batch, compiled=arguments.compile)
+        runs = {name: run for name, (run, _) in made.items()}
+        medians = medians_in_turns(runs, rounds=arguments.rounds, steps=arguments.steps)
+        for name, took in medians.items():
+            memory = "–"
+            if jax.default_backend() != "cpu":
+                ours = jax.devices()[0].memory_stats()["peak_bytes_in_use"]
+                memory = f"{(train_step_torch.peak_memory() if name == 'PyTorch' else ours) / 2**30:.2f}"
+            share = GFLOP[stage] * 1e9 * size / took / rate
+            print(
+                f"| {stage} | {size} | {name} | {took * 1e3:.1f} | {size / took:.1f} "
+                f"| {medians['PyTorch'] / took:.2f} | {share:.0%} | {made[name][1]:.0f} | {memory} |",
+                flush=True,
+            )
+        if size == 16:
+            hours = medians["ours"] * PAPER[stage] / 3600
+            print(f"| {stage} | | the paper's {PAPER[stage]:,} updates | {hours:.1f} hours | | | | | |")
+
+
+def main():
+    cpu.keep_freed_memory()  # as train.py does; so does PyTorch, in the same process
+    dtype = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--stages", nargs="+", choices=CONFIGS, default=list(CONFIGS))
+    parser.add_argument("--batch", nargs="+", type=int, default=[16])
+    parser.add_argument("--dtype", default=dtype, choices=("float32", "bfloat16"))
+    parser.add_argument("--rounds", type=int, default=9, help="in each, every implementation takes its turn")
+    parser.add_argument("--steps", type=int, default=1, help="in a turn")
+    parser.add_argument("--compile", action="store_true", help="torch.compile")
+    parser.add_argument("--without", nargs="+", choices=cpu.NAMES, help="measure what these kernels gain")
+    arguments = parser.parse_args()
+
+    def cases(directory):
         vgg = vgg_file(directory)
         for stage in arguments.stages:
             for size in arguments.batch:
                 config = CONFIGS[stage].get_config()
                 config.batch_size, config.vgg_weights, config.dtype = size, vgg, arguments.dtype
-                batch = make_tiny_batch(config, rows=size)
-                runs = {"ours": make_ours(config, batch, plain=False)}
-                if not accelerator:
-                    runs["ours, as XLA has it"] = make_ours(config, batch, plain=True)
-                runs["PyTorch"] = make_torch(config, batch, vgg, compiled=arguments.compile)
-                seconds = {name: [] for name in runs}
-                for _ in range(arguments.rounds + 1):  # the first warms up
-                    for name, (run, _) in runs.items():
-                        start = time.perf_counter()
-                        run(arguments.steps)
-                        seconds[name].append((time.perf_counter() - start) / arguments.steps)
-                medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
-                for name, (_, compiling) in runs.items():
-                    took = medians[name]
-                    share = GFLOP[stage] * 1e9 * size / took / rate
-                    print(
-                        f"| {stage} | {size} | {name} | {took * 1e3:.1f} | {size / took:.1f} "
-                        f"| {medians['PyTorch'] / took:.2f} | {share:.0%} | {compiling:.0f} | {memory(name)} |",
-                        flush=True,
-                    )
-                if size == 16:
-                    hours = medians["ours"] * PAPER[stage] / 3600
-                    print(f"| {stage} | | the paper's {PAPER[stage]:,} updates | {hours:.1f} hours | | | | | |")
+                yield stage, size, config, make_tiny_batch(config, rows=size)
+
+    with tempfile.TemporaryDirectory() as directory:
+        (compare_kernels if arguments.without else compare_torch)(cases(directory), arguments)
 
 
 if __name__ == "__main__":

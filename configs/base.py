@@ -10,7 +10,8 @@ def get_config() -> ml_collections.ConfigDict:
     config = ml_collections.ConfigDict()
 
     config.stage = "content"  # "content": G on a content loss; "adversarial": G and D together
-    config.init_from = ""  # a run directory, checkpoint or exported file whose generator training starts from
+    config.init_from = ""  # a run directory, checkpoint or exported file whose networks training starts from
+    config.init_networks = "g"  # which of them: "g", or "g,d" for the discriminator of an adversarial run too
     config.seed = 0  # of the networks' initial values and of the data's order
     config.num_steps = 1_000_000  # updates of G
     config.ema_decay = 0.0  # of a running average of G, evaluated and saved beside it; 0: none, else e.g. 0.999
@@ -22,6 +23,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     # Networks (section 2.1).
     config.generator = ml_collections.ConfigDict()
+    config.generator.network = "srresnet"  # a name out of models.GENERATORS; the fields below are this network's
     config.generator.features = 64
     config.generator.num_blocks = 16
     config.generator.global_skip = "none"  # added to the output: "none" (paper), "nearest" or "bicubic"
@@ -31,10 +33,13 @@ def get_config() -> ml_collections.ConfigDict:
     config.generator.prelu = "channel"  # slopes of a PReLU: one per "channel" (paper), or one "shared" by all
     config.generator.trunk_prelu = False  # a PReLU, not BatchNorm, before the long skip connection
     config.discriminator = ml_collections.ConfigDict()
+    config.discriminator.network = "srgan"  # a name out of models.DISCRIMINATORS
     config.discriminator.features = 64
+    config.discriminator.head = "dense"  # (paper), "pool": over the whole picture, or "patch": a logit for each part
     config.discriminator.hidden = 1024  # width of the first dense layer
+    config.discriminator.norm = "batch"  # (paper), "spectral" or "none"
 
-    # Weights of the loss terms (section 2.2); 0 leaves a term out. Any "vgg{i}{j}" of VGG19 may be added here.
+    # Weights of the loss terms (section 2.2); 0 leaves a term out. Any row of losses.TERMS may be added here.
     config.losses = ml_collections.ConfigDict()
     config.losses.mse = 1.0
     config.losses.vgg22 = 0.0
@@ -42,6 +47,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.losses.tv = 0.0
     config.losses.adversarial = 0.0
     config.vgg_weights = ""  # file of VGG19's weights; needed where a vgg term has a weight
+
+    config.jitter = 0  # HR pixels by which features and D see SR and HR shifted at random
+    config.hold_batch_norm = False  # G's BatchNorm uses its running averages in training, too
+    config.discriminator_first = 0  # steps in which D alone learns
 
     # Adam and its learning rate (section 3.2), for G and D alike.
     config.optimizer = ml_collections.ConfigDict()
@@ -54,6 +63,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.decay_at = ()  # steps at which the rate is multiplied by decay_factor
     config.optimizer.decay_factor = 0.1
     config.optimizer.warmup_steps = 0  # of "cosine"
+    config.optimizer.generator_warmup_steps = 0  # updates over which G's rate alone rises
 
     # Training pictures.
     config.batch_size = 16  # crops per update, over all devices
@@ -76,7 +86,9 @@ def get_config() -> ml_collections.ConfigDict:
     config.log_every = 50
     config.eval_every = 5_000  # 0: never
     config.save_every = 5_000  # 0: never
-    config.keep_last = 3  # checkpoints; the best one by PSNR is kept besides
+    config.keep_last = 3  # checkpoints; the best one is kept besides
+    config.best_metric = ""  # what chooses it, out of eval_metrics; "newest": none; "": psnr, for adversarial runs none
     config.eval_data = ""  # "NAME=DIR,NAME=DIR": pictures as eval.py takes them; without, the held-out share
     config.eval_images = 16  # at most so many pictures of each
+    config.eval_metrics = "psnr,ssim"  # rows of metrics.METRICS
     return config

@@ -6,7 +6,7 @@ python train.py --config configs/demo.py:srgan --workdir runs/demo/srgan --confi
 Unlike the paper's, these networks add to the bicubic enlargement, start as that enlargement, and learn at a high rate.
 """
 
-from configs import base
+from srgan_jax.configs import base
 
 
 def get_config(stage: str = "srresnet"):

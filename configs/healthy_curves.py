@@ -5,7 +5,7 @@ python -m scripts.healthy_curves --photos PHOTOS --out runs/healthy_curves
 runs them all. Networks of half the paper's width and a quarter of its depth, MSE for content, crops of 64 pixels.
 """
 
-from configs import base
+from srgan_jax.configs import base
 
 # Each differs from "healthy" in one thing; "pretraining" is what the others but one start from.
 RUNS = ("pretraining", "healthy", "no_pretraining", "content_weight", "discriminator_rate")

@@ -33,7 +33,7 @@ HARDWARE = {
 
 def paper_config(variant: str):
     """The paper's own configuration: "srresnet_mse", …"""
-    return importlib.import_module(f"configs.{variant}").get_config()
+    return importlib.import_module(f"srgan_jax.configs.{variant}").get_config()
 
 
 def get_config(recipe: str):

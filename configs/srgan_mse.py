@@ -6,7 +6,7 @@ python train.py --config configs/srgan_mse.py --workdir runs/srgan_mse \
 Paper: PSNR 30.64 dB on Set5, 26.92 on Set14.
 """
 
-from configs import srgan_vgg54
+from srgan_jax.configs import srgan_vgg54
 
 
 def get_config():

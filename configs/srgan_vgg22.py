@@ -7,7 +7,7 @@ python train.py --config configs/srgan_vgg22.py --workdir runs/srgan_vgg22 \
 Paper: PSNR 29.84 dB on Set5, 26.44 on Set14.
 """
 
-from configs import srgan_vgg54
+from srgan_jax.configs import srgan_vgg54
 
 
 def get_config():

@@ -7,7 +7,7 @@ python train.py --config configs/srgan_vgg54.py --workdir runs/srgan_vgg54 \
 Paper: 1e5 updates at 1e-4, then 1e5 at 1e-5; PSNR 29.40 dB on Set5, 26.02 on Set14, 25.16 on BSD100.
 """
 
-from configs import base
+from srgan_jax.configs import base
 
 
 def get_config():

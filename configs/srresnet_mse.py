@@ -6,7 +6,7 @@ python train.py --config configs/srresnet_mse.py --workdir runs/srresnet_mse \
 Paper: 1e6 updates on 350,000 ImageNet pictures; PSNR 32.05 dB on Set5, 28.49 on Set14, 27.58 on BSD100.
 """
 
-from configs import base
+from srgan_jax.configs import base
 
 
 def get_config():

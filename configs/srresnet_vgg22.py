@@ -7,7 +7,7 @@ python train.py --config configs/srresnet_vgg22.py --workdir runs/srresnet_vgg22
 Paper: PSNR 30.51 dB on Set5, 27.19 on Set14.
 """
 
-from configs import base
+from srgan_jax.configs import base
 
 
 def get_config():

@@ -1,7 +1,11 @@
-"""Run a generator of srgan_jax in PyTorch: needs torch and safetensors, and nothing of srgan_jax.
+"""Run a generator of srgan_jax in PyTorch. This file needs torch and safetensors, and nothing of srgan_jax.
 
 generator = Generator("model.safetensors").eval()
-sr = generator(lr)  # [N, C, H, W] in [0, 1] -> `scale` times as large, around [0, 1]
+with torch.inference_mode():
+    sr = generator(lr)  # [N, C, H, W] in [0, 1] -> `scale` times as large, around [0, 1]
+
+The header of a release file lists the operations of its network, whatever its architecture is; this module runs them.
+Parameters can be trained further: BatchNorm then uses the statistics that it was saved with, which are buffers.
 """
 
 import json
@@ -13,59 +17,77 @@ from torch.nn import functional as F
 
 
 class Generator(nn.Module):
-    """Any release file; for inference, as BatchNorm uses the statistics of training."""
+    """Any release file that srgan_jax has written since version 0.2."""
 
     def __init__(self, path):
         super().__init__()
         with safe_open(path, framework="pt") as file:
-            self.architecture = json.loads(file.metadata()["architecture"])
-            self.scale, self.blocks = self.architecture["scale"], self.architecture["num_blocks"]
-            arrays = {key.partition("/")[2]: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        to_oihw = {4: (3, 2, 0, 1), 1: (0,)}
-        self.weights = nn.ParameterDict({k: a.permute(to_oihw[a.dim()]).contiguous() for k, a in arrays.items()})
+            header = file.metadata()
+            if "graph" not in header:
+                raise ValueError(
+                    f"{path} was written by an older srgan_jax, without the operations of its network; write it anew: "
+                    f"python -m srgan_jax.weights release {path} -o new.safetensors"
+                )
+            self.architecture, self.operations = json.loads(header["architecture"]), json.loads(header["graph"])
+            arrays = {key: file.get_tensor(key).float() for key in file.keys()}  # noqa: SIM118
+        self.scale = self.architecture["scale"]
+        for key, array in arrays.items():
+            kind, _, name = key.partition("/")
+            array = array.permute(3, 2, 0, 1).contiguous() if array.dim() == 4 else array  # HWIO -> OIHW
+            if kind == "params":
+                self.register_parameter(self._name(name), nn.Parameter(array))
+            else:
+                self.register_buffer(self._name(name), array)
 
-    def conv(self, x, name, norm=None):
-        w, kernel = self.weights, self.weights[f"{name}/kernel"]
-        x = F.conv2d(x, kernel, w.get(f"{name}/bias"), padding=kernel.shape[-1] // 2)
-        if norm and f"{norm}/mean" in w:
-            x = F.batch_norm(x, *(w[f"{norm}/{array}"] for array in ("mean", "var", "scale", "bias")), eps=1e-5)
-        return x
+    @staticmethod
+    def _name(path):
+        return path.replace("/", "_")  # PyTorch allows no "/" or "." in names
 
-    def prelu(self, x, name):
-        return F.prelu(x, self.weights[f"{name}/slope"]) if f"{name}/slope" in self.weights else x
+    def _get(self, layer, array):
+        return getattr(self, self._name(f"{layer}/{array}"), None)
 
-    def shuffle(self, x, factor):
-        n, _, h, w = x.shape  # channels are (row, column, feature); F.pixel_shuffle wants (feature, row, column)
+    def forward(self, lr):
+        tensors = {"lr": lr}
+        for operation in self.operations:
+            inputs = [tensors[name] for name in operation["inputs"]]
+            tensors[operation["output"]] = getattr(self, f"run_{operation['op']}")(operation, *inputs)
+        return tensors["sr"]
+
+    def run_conv(self, operation, x):
+        kernel, bias = (self._get(operation["layer"], array) for array in ("kernel", "bias"))
+        x = F.conv2d(x, kernel, bias, padding=[n // 2 for n in kernel.shape[2:]], groups=operation["groups"])
+        statistics = [self._get(operation["norm"], array) for array in ("mean", "var", "scale", "bias")]
+        return x if statistics[0] is None else F.batch_norm(x, *statistics, eps=1e-5)
+
+    def run_prelu(self, operation, x):
+        return F.prelu(x, self._get(operation["layer"], "slope"))
+
+    def run_leaky_relu(self, operation, x):
+        return F.leaky_relu(x, operation["slope"])
+
+    def run_tanh(self, operation, x):
+        return torch.tanh(x)
+
+    def run_add(self, operation, x, y):
+        return x + y
+
+    def run_affine(self, operation, x):
+        return operation["factor"] * x + operation["shift"]
+
+    def run_shuffle(self, operation, x):
+        factor, (n, _, h, w) = operation["factor"], x.shape
+        # Channels are ordered as (row, column, feature), where F.pixel_shuffle wants (feature, row, column).
         x = x.view(n, factor, factor, -1, h, w).permute(0, 3, 4, 1, 5, 2)
         return x.reshape(n, -1, h * factor, w * factor)
 
-    def forward(self, lr):
-        return self.msrresnet(lr) if self.architecture.get("network") == "msrresnet" else self.srresnet(lr)
-
-    def srresnet(self, lr):
-        get = self.architecture.get
-        stem = x = self.prelu(self.conv(lr, "stem"), "stem_prelu")
-        for b in (f"block{i}" for i in range(self.blocks)):
-            y = self.prelu(self.conv(x, f"{b}/conv1", f"{b}/bn1"), f"{b}/prelu")
-            x = x + self.conv(y, f"{b}/conv2", f"{b}/bn2")
-        x = stem + self.prelu(self.conv(x, "trunk", "trunk_bn"), "trunk_prelu")
-        for i in range(self.scale.bit_length() - 1):
-            x = self.prelu(self.shuffle(self.conv(x, f"upsample{i}"), 2), f"upsample{i}_prelu")
-        x = self.conv(x, "output")
-        x = torch.tanh(x) if get("output_activation") == "tanh" else x
-        mode, signed = get("global_skip", "none"), get("output_range", "signed") == "signed"
-        if mode == "none":
-            return (x + 1) / 2 if signed else x
+    def run_resize(self, operation, x):
         # With antialias PyTorch's cubic is that of JAX (a = -1/2), also where it enlarges.
-        options = {"mode": "bicubic", "antialias": True} if mode == "bicubic" else {"mode": mode}
-        return (x / 2 if signed else x) + F.interpolate(lr, scale_factor=self.scale, **options)
+        options = {
+            "nearest": {"mode": "nearest"},
+            "bilinear": {"mode": "bilinear", "align_corners": False},
+            "bicubic": {"mode": "bicubic", "antialias": True},
+        }[operation["method"]]
+        return F.interpolate(x, scale_factor=operation["scale"], **options)
 
-    def msrresnet(self, lr):
-        x = F.leaky_relu(self.conv(lr, "stem"), 0.1)
-        for b in (f"block{i}" for i in range(self.blocks)):
-            x = x + self.conv(F.relu(self.conv(x, f"{b}/conv1")), f"{b}/conv2")
-        for i, factor in enumerate({2: [2], 3: [3], 4: [2, 2]}[self.scale]):
-            x = self.shuffle(self.conv(x, f"upsample{i}"), factor)
-            x = F.leaky_relu(x, 0.1) if self.architecture["upsample_activation"] else x
-        x = self.conv(F.leaky_relu(self.conv(x, "hr"), 0.1), "output")
-        return x + F.interpolate(lr, scale_factor=self.scale, mode="bilinear", align_corners=False)
+    def run_identity(self, operation, x):
+        return x

@@ -9,9 +9,9 @@ from the logs in docs/runs/healthy_curves/.
 import argparse
 import pathlib
 
-from configs import healthy_curves as configs
 from scripts.make_results import CURVES, DOCS, RUNS, draw_curves, thinned
 from scripts.train_release import run
+from srgan_jax.configs import healthy_curves as configs
 from srgan_jax.data.sources import create_source, hold_out
 from srgan_jax.files import replace_text
 from srgan_jax.images import decode_image, save_image

@@ -16,7 +16,7 @@ import numpy as np
 
 from scripts.train_release import MODELS, hours
 from srgan_jax.errors import InputError
-from srgan_jax.evaluation import parse_sets
+from srgan_jax.evaluation import Table, parse_sets
 from srgan_jax.files import replace_text
 from srgan_jax.images import decode_image, save_image
 from srgan_jax.pictures import most_different_region, side_by_side
@@ -86,23 +86,23 @@ def ours(name: str, protocol: str) -> list[str]:
 def table(methods, sets: int) -> str:
     """The paper's figures beside ours, on the first so many of SETS."""
     names = [f"{dataset}, {whose}" for dataset in SETS[:sets] for whose in ("paper", "ours")]
-    lines = ["| PSNR (dB) / SSIM | " + " | ".join(names) + " |", "|---|" + "---|" * len(names)]
+    rows = []
     for method in methods:
         cells = [cell for pair in zip(PAPER[method], ours(method, "paper"), strict=False) for cell in pair]
-        lines.append("| " + " | ".join([MODELS.get(method, method), *cells[: 2 * sets]]) + " |")
-    return "\n".join(lines)
+        rows.append([MODELS.get(method, method), *cells[: 2 * sets]])
+    return Table(["PSNR (dB) / SSIM", *names], rows).markdown()
 
 
 def matlab_table() -> str:
     """Ours under the protocol that most papers use, for every method that has been run."""
-    lines = ["| PSNR (dB) / SSIM | " + " | ".join(SETS) + " | updates | hours |", "|---|" + "---|" * (len(SETS) + 2)]
+    rows = []
     for method in ("nearest", "bicubic", *TABLE_1):
         cells = ours(method, "matlab")
         if any(cells):
             about = json.loads((RUNS / f"{method}.json").read_text(encoding="utf-8"))
             trained = [f"{about['step']:,}", f"{about['hours']:.1f}"] if "hours" in about else ["", ""]
-            lines.append("| " + " | ".join([MODELS.get(method, method), *cells, *trained]) + " |")
-    return "\n".join(lines)
+            rows.append([MODELS.get(method, method), *cells, *trained])
+    return Table(["PSNR (dB) / SSIM", *SETS, "updates", "hours"], rows).markdown()
 
 
 def with_tables(page: str) -> str:

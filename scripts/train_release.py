@@ -16,10 +16,10 @@ import pathlib
 import subprocess
 import sys
 
-from configs import release
+from srgan_jax.configs import release
 from srgan_jax.errors import InputError
 from srgan_jax.files import replace_text
-from srgan_jax.losses import vgg_layers
+from srgan_jax.losses import frozen_networks, selected
 from srgan_jax.scripts import report_input_errors
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -84,6 +84,11 @@ def last_checkpoint(name: str, arguments) -> pathlib.Path:
     return arguments.out / name / "checkpoints" / str(steps)
 
 
+def needs_vgg(config) -> bool:
+    """Whether a term of the config's loss reads VGG19."""
+    return "vgg" in frozen_networks(selected(config.losses.to_dict()))
+
+
 def train(name: str, arguments) -> None:
     """Train one model to its end."""
     recipe = f"{arguments.hardware}_{name}"
@@ -91,7 +96,7 @@ def train(name: str, arguments) -> None:
     flags = {"data.path": arguments.photos}
     if config.stage == "adversarial":
         flags["init_from"] = last_checkpoint(FIRST, arguments)
-    if vgg_layers(config.losses.to_dict()):
+    if needs_vgg(config):
         flags["vgg_weights"] = arguments.vgg19
     if arguments.steps:
         flags |= {"num_steps": arguments.steps, "optimizer.warmup_steps": 0}
@@ -166,8 +171,7 @@ def main():
     arguments = parser.parse_args()
     arguments.out = arguments.out.resolve()
     for name in arguments.models:  # now, not hours later
-        layers = vgg_layers(release.paper_config(name).losses.to_dict())
-        if layers and not (arguments.vgg19 and os.path.isfile(arguments.vgg19)):
+        if needs_vgg(release.paper_config(name)) and not (arguments.vgg19 and os.path.isfile(arguments.vgg19)):
             raise InputError(f"{name} needs VGG19's weights: --vgg19 {arguments.vgg19 or 'FILE'} is no file.")
 
     for name in ("nearest", "bicubic"):

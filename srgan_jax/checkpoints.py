@@ -2,16 +2,18 @@
 
 A run directory holds `checkpoints/STEP/`, each with
   state      everything that training needs to go on
-  generator  parameters and BatchNorm statistics of G alone
-  generator_ema  their running average, where the run keeps one (config.ema_decay)
+  generator  parameters and BatchNorm statistics of the generator alone; generator_NAME of another one that the stage
+             exports, such as generator_ema, the running average
   config     the run's config, so that a checkpoint can be used by itself
   metrics    what the checkpoint scored, where it was evaluated
-  digests    SHA-256 of every array, of the config and of the metrics
+  manifest.json  SHA-256 of every file of the checkpoint
 
-Orbax gives a checkpoint its name once all of it is written. The digests are compared with what was read, so that
-damage that orbax does not notice is found: a damaged checkpoint is named, and the next older one is taken.
+The manifest is written last, and then orbax gives the checkpoint its name. It is compared with the files before orbax
+reads them, so that damage that orbax would not notice is found: a damaged checkpoint is named, and the next older one
+is taken.
 """
 
+import json
 import logging
 import pathlib
 import shutil
@@ -26,14 +28,18 @@ from jax.experimental import multihost_utils
 
 from srgan_jax import digests, processes
 from srgan_jax.errors import InputError, NonFiniteError
-from srgan_jax.state import variables_of
+from srgan_jax.files import replace_text
+from srgan_jax.types import Variables
 
 FOLDER = "checkpoints"
-METRIC = "psnr"  # by which the best checkpoint is chosen; the higher the better
+GENERATOR = "generator"  # the item of the generator that is trained; others are its variants, such as generator_ema
+MERIT = "merit"  # beside the scores of a checkpoint: what the best one has most of
 DAMAGED = ".damaged"  # after the step of a checkpoint that was set aside
 
 # The file that orbax writes each JSON item to.
-_JSON_FILES = {"config": "metadata", "metrics": "metrics", "digests": "metadata"}
+_JSON_FILES = {"config": "metadata", "metrics": "metrics"}
+MANIFEST = "manifest.json"
+_PARTIAL = ".orbax-checkpoint-tmp"  # after the step of a checkpoint that is being written
 
 _log = logging.getLogger("srgan_jax")
 
@@ -43,36 +49,55 @@ class DamagedError(InputError):
 
 
 class Checkpoints:
-    """The checkpoints of one run: the last `keep_last` and, by METRIC, the best are kept."""
+    """The checkpoints of one run: the last `keep_last` are kept, and the one with the most merit."""
 
     def __init__(self, workdir, *, keep_last: int = 3):
         self.directory = pathlib.Path(workdir).absolute() / FOLDER
         self._keep_last = max(1, keep_last)
         if processes.is_first():
             self.directory.mkdir(parents=True, exist_ok=True)
-            for leftover in self.directory.glob("*.orbax-checkpoint-tmp*"):  # of a process that was killed
+            for leftover in self.directory.glob(f"*{_PARTIAL}*"):  # of a process that was killed
                 shutil.rmtree(leftover)
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("checkpoints: opened")
         handlers = {item: ocp.JsonCheckpointHandler(file) for item, file in _JSON_FILES.items()}
-        handlers |= {item: ocp.StandardCheckpointHandler() for item in ("state", "generator", "generator_ema")}
-        self._checkpointer = ocp.AsyncCheckpointer(ocp.CompositeCheckpointHandler(**handlers))
+        items = ("state", GENERATOR, f"{GENERATOR}_ema")
+        handlers |= {item: ocp.StandardCheckpointHandler() for item in items}
+        self._checkpointer = ocp.AsyncCheckpointer(
+            ocp.CompositeCheckpointHandler(**handlers),
+            async_options=ocp.options.AsyncOptions(post_finalization_callback=self._write_manifest),
+        )
+        self._saving: int | None = None  # the step
 
-    def save(self, step: int, state: dict, config: dict, *, psnr: float | None = None) -> None:
+    def save(
+        self,
+        step: int,
+        state: dict,
+        config: dict,
+        *,
+        generators: dict[str, Variables],
+        scores: dict[str, float] | None = None,
+        merit: float | None = None,
+    ) -> None:
         """Save in the background; the arrays are copied before this returns, so they may be donated after.
+
+        Args:
+          step: updates that have been made.
+          state: of the stage, everything that it needs to go on.
+          config: of the run; JSON.
+          generators: what the stage exports, see stages.Stage.
+          scores: {metric: value}, where the state was evaluated.
+          merit: what the best checkpoint has most of; None where none is to be better than the newest.
 
         Raises:
           NonFiniteError: an array of the state holds NaN or an infinite value; nothing is saved then.
         """
         check_finite(state, step)
         self._finish()
-        arrays = {"state": serialization.to_state_dict(state), "generator": variables_of(state["g"])}
-        if "g_ema" in state:
-            arrays["generator_ema"] = state["g_ema"]
-        texts = {"config": config} | ({} if psnr is None else {"metrics": {METRIC: psnr}})
-        written = {item: digests.of_each(_on_host(tree)) for item, tree in arrays.items()}
-        written |= {item: digests.of_json(value) for item, value in texts.items()}
-        texts["digests"] = {"items": written, "sha256": digests.of_json(written)}
+        arrays = {"state": serialization.to_state_dict(state)} | generators
+        scores = (scores or {}) | ({} if merit is None else {MERIT: merit})
+        texts = {"config": config} | ({"metrics": scores} if scores else {})
+        self._saving = step
         self._checkpointer.save(
             self.directory / str(step),
             args=ocp.args.Composite(
@@ -81,14 +106,16 @@ class Checkpoints:
             ),
         )
 
-    def restore(self, state: dict, *, check: Callable[[dict], object] = lambda config: None) -> tuple[int, dict]:
+    def restore(
+        self, state: dict, *, check: Callable[[dict, pathlib.Path], object] = lambda config, path: None
+    ) -> tuple[int, dict]:
         """The newest sound checkpoint, in the form and with the placement of `state`.
 
         A damaged one is named in a warning and set aside as STEP.damaged.
 
         Args:
           state: what the run starts with.
-          check: called with the checkpoint's config, before its arrays are compared with those of `state`.
+          check: called with the checkpoint's config and path, before its arrays are compared with those of `state`.
 
         Returns:
           (its step, its state); (0, `state`) where the run has no checkpoint yet.
@@ -121,6 +148,18 @@ class Checkpoints:
         finally:
             self._checkpointer.close()
 
+    def _write_manifest(self) -> None:
+        """Called in the background once everything is written, before the checkpoint gets its name."""
+        if processes.is_first():
+            (partial,) = self.directory.glob(f"{self._saving}{_PARTIAL}*")
+            files = {
+                file.relative_to(partial).as_posix(): digests.of_file(file)
+                for file in partial.glob("*/**/*")
+                if file.is_file()
+            }
+            manifest = {"files": files, "sha256": digests.of_json(files)}
+            replace_text(partial / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+
     def _finish(self) -> None:
         """Wait until the last checkpoint is whole, then remove those that it replaces."""
         self._checkpointer.wait_until_finished()
@@ -131,7 +170,7 @@ class Checkpoints:
             for step in steps[: -self._keep_last]:
                 if step != best:
                     # Renamed first: a kill in between must not leave half a checkpoint under its name.
-                    shutil.rmtree((self.directory / str(step)).rename(self.directory / f"{step}.orbax-checkpoint-tmp"))
+                    shutil.rmtree((self.directory / str(step)).rename(self.directory / f"{step}{_PARTIAL}"))
 
 
 def check_finite(state: dict, step: int) -> None:
@@ -150,27 +189,29 @@ def _finite(tree):
     return jax.tree.map(lambda array: jnp.isfinite(array).all(), tree)
 
 
-def _on_host(tree):
-    """Arrays that every device has a copy of, as NumPy arrays."""
-    return jax.device_get(
-        jax.tree.map(lambda array: array.addressable_data(0) if isinstance(array, jax.Array) else array, tree)
-    )
-
-
 def _steps(directory: pathlib.Path) -> list[int]:
     """The steps of all whole checkpoints, ascending."""
     return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal() and path.is_dir())
 
 
 def _best(directory: pathlib.Path, steps: list[int]) -> int | None:
-    """The step with the highest METRIC, the newest of equals; None if no sound checkpoint was evaluated."""
-    scores = {}
+    """The step whose checkpoint has the most merit, the newest of equals; None if none has any."""
+    merits = {}
     for step in steps:
         try:
-            scores[step] = read_metrics(directory / str(step)).get(METRIC)
+            merits[step] = _merit(directory / str(step))
         except DamagedError:
             continue
-    return max((step for step in scores if scores[step] is not None), key=lambda s: (scores[s], s), default=None)
+    return max((step for step in merits if merits[step] is not None), key=lambda s: (merits[s], s), default=None)
+
+
+def _merit(path: pathlib.Path) -> float | None:
+    _check_files(path, "config", "metrics")
+    scores = _read_scores(path)
+    if MERIT in scores or "psnr" not in scores:
+        return scores.get(MERIT)
+    # Checkpoints of earlier versions record PSNR alone, which says nothing of a GAN: it falls as the pictures improve.
+    return None if _read_json(path, "config").get("stage") == "adversarial" else scores["psnr"]
 
 
 def _set_aside(path: pathlib.Path) -> None:
@@ -195,46 +236,53 @@ def _reading(path, read: Callable):
         raise _damaged(path, error or type(error).__name__) from None
 
 
-def _read_digests(path: pathlib.Path) -> dict | None:
-    """{item: {array: SHA-256}, or for JSON its SHA-256}; None for a checkpoint of a version that wrote none."""
-    if not (path / "digests").is_dir():
-        return None
-    written = _reading(path, lambda: ocp.JsonCheckpointHandler().restore(path / "digests"))
-    if not isinstance(written, dict) or written.get("sha256") != digests.of_json(written.get("items")):
-        raise _damaged(path, "its digests are not as they were written")
-    return written["items"]
+def _check_files(path: pathlib.Path, *items: str) -> None:
+    """Raise a DamagedError unless the files of these items are as they were written.
 
-
-def _read_json(path: pathlib.Path, item: str, written: dict | None) -> dict:
-    value = _reading(path, lambda: ocp.JsonCheckpointHandler(_JSON_FILES[item]).restore(path / item))
-    if not isinstance(value, dict) or (written is not None and digests.of_json(value) != written.get(item)):
-        raise _damaged(path, f"{item} is not as it was written")
-    return value
-
-
-def _check_digests(path: pathlib.Path, item: str, tree: dict, written: dict | None) -> None:
-    if written is None:
+    There is nothing to compare with in checkpoints of earlier versions, which have no manifest.
+    """
+    if not (path / MANIFEST).is_file():
         return
-    found, expected = digests.of_each(tree), written.get(item, {})
-    for key in sorted(found.keys() | expected.keys()):
-        if found.get(key) != expected.get(key):
-            raise _damaged(path, f"{item}: {key} is not as it was written")
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        files = manifest["files"]
+        sound = manifest["sha256"] == digests.of_json(files)
+    except (KeyError, TypeError, ValueError):
+        sound = False
+    if not sound:
+        raise _damaged(path, f"{MANIFEST} is not as it was written")
+    for name, sha256 in files.items():
+        if name.split("/")[0] in items and not ((path / name).is_file() and digests.of_file(path / name) == sha256):
+            raise _damaged(path, f"{name} is not as it was written")
 
 
-def _read_state(path: pathlib.Path, state: dict, check: Callable[[dict], object]) -> dict:
+def _read_json(path: pathlib.Path, item: str) -> dict:
+    return _reading(path, lambda: ocp.JsonCheckpointHandler(_JSON_FILES[item]).restore(path / item))
+
+
+def _read_arrays(path: pathlib.Path, item: str) -> dict:
+    """An item of arrays as NumPy arrays, whatever devices it was written on."""
+    handler = ocp.PyTreeCheckpointHandler()
+
+    def read():
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path / item).tree)
+        return handler.restore(path / item, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
+
+    return _reading(path, read)
+
+
+def _read_state(path: pathlib.Path, state: dict, check: Callable[[dict, pathlib.Path], object]) -> dict:
     """The state in a checkpoint, in the form of `state`; see Checkpoints.restore."""
-    written = _read_digests(path)
-    check(_read_json(path, "config", written))
+    _check_files(path, "state", "config")
+    check(_read_json(path, "config"), path)
     template = serialization.to_state_dict(state)
-    stored = _reading(path, lambda: ocp.PyTreeCheckpointHandler().metadata(path / "state").tree)
-    if written is not None and digests.flat(stored).keys() != written["state"].keys():
-        raise _damaged(path, "its list of arrays is not as it was written")
-    check_same_arrays(path, stored, template)
+    check_same_arrays(
+        path, _reading(path, lambda: ocp.PyTreeCheckpointHandler().metadata(path / "state").tree), template
+    )
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
     restored = _reading(
         path, lambda: ocp.StandardCheckpointHandler().restore(path / "state", args=ocp.args.StandardRestore(abstract))
     )
-    _check_digests(path, "state", _on_host(restored), written)
     return serialization.from_state_dict(state, restored)
 
 
@@ -283,32 +331,48 @@ def find_checkpoints(path, *, step: int | None = None) -> list[pathlib.Path]:
 def read_generator(path, *, ema: bool = False) -> tuple[dict, dict]:
     """Read a checkpoint directory -> (its config, {"params": …, "batch_stats": …} as NumPy arrays).
 
-    It does not matter on how many devices the checkpoint was written. `ema` takes G's running average.
+    It does not matter on how many devices the checkpoint was written. `ema` takes the generator's running average.
 
     Raises:
       DamagedError: it cannot be read, or not all of it is as it was written.
       InputError: `ema`, and the run kept no running average.
     """
     path = pathlib.Path(path)
-    item = "generator_ema" if ema else "generator"
-    written = _read_digests(path)
-    if item not in written if written is not None else not (path / item).is_dir():
+    item = f"{GENERATOR}_ema" if ema else GENERATOR
+    if not (path / item).is_dir() and ema:
         raise InputError(f"{path} holds no running average of the generator: it was trained with ema_decay=0.")
-    config = _read_json(path, "config", written)
-    handler = ocp.PyTreeCheckpointHandler()
+    _check_files(path, item, "config")
+    return _read_json(path, "config"), _read_arrays(path, item)
 
-    def read():
-        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path / item).tree)
-        return handler.restore(path / item, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
 
-    variables = _reading(path, read)
-    _check_digests(path, item, variables, written)
-    return config, variables
+def read_networks(path, expected: dict[str, Variables]) -> dict[str, Variables]:
+    """Networks out of the state of a run or checkpoint, such as {"d": variables}, as NumPy arrays.
+
+    Args:
+      path: see find_checkpoints.
+      expected: {name in the state: arrays of the shapes that are needed}.
+
+    Raises:
+      InputError: the state has no such network, or one of another shape.
+    """
+    path = find_checkpoints(path)[0]
+    _check_files(path, "state")
+    state = _read_arrays(path, "state")
+    networks = {}
+    for name, variables in expected.items():
+        if name not in state:
+            raise InputError(f"{path} has no network {name!r}; it has {', '.join(sorted(state))}.")
+        networks[name] = {part: state[name].get(part) or {} for part in variables}
+        check_same_arrays(f"{path}, network {name!r},", networks[name], variables)
+    return networks
 
 
 def read_metrics(path) -> dict[str, float]:
     """What a checkpoint scored when it was saved, such as {"psnr": 27.2}; {} if it was not evaluated."""
     path = pathlib.Path(path)
-    written = _read_digests(path)
-    evaluated = "metrics" in written if written is not None else (path / "metrics").is_dir()
-    return _read_json(path, "metrics", written) if evaluated else {}
+    _check_files(path, "metrics")
+    return {name: value for name, value in _read_scores(path).items() if name != MERIT}
+
+
+def _read_scores(path: pathlib.Path) -> dict[str, float]:
+    return _read_json(path, "metrics") if (path / "metrics").is_dir() else {}

@@ -4,7 +4,7 @@ import argparse
 import pathlib
 import time
 
-from configs import demo as configs
+from srgan_jax.configs import demo as configs
 from srgan_jax import evaluation, loop
 from srgan_jax.data.sources import create_source, hold_out
 from srgan_jax.images import save_image
@@ -39,7 +39,7 @@ def main():
     pairs = evaluation.source_set("held-out photos", photos, scale=config.scale)
 
     print("\nEvaluating on the photographs that were held out of training")
-    rows = {}
+    rows, scorers = [], evaluation.make_scorers(("psnr", "ssim", "contrast"), protocols=("paper", "matlab"))
     pictures = {stem: {} for stem in pairs.stems}
     for name, ckpt in {"bicubic": "bicubic", **runs}.items():
 
@@ -47,12 +47,8 @@ def main():
             pictures[stem] |= {"LR": nearest(lr, config.scale), name: sr, "HR": hr}
 
         method = evaluation.create_method(str(ckpt), scale=config.scale)
-        rows[name] = evaluation.evaluate(method.upscale, pairs, protocols=("paper", "matlab"), on_image=keep)["mean"]
-
-    print("\n| method | PSNR (dB), paper | SSIM, paper | PSNR (dB), matlab | SSIM, matlab |\n|---|---|---|---|---|")
-    for name, mean in rows.items():
-        scores = [f"{mean[p]['psnr']:.2f} | {mean[p]['ssim']:.4f}" for p in ("paper", "matlab")]
-        print(f"| {name} | {' | '.join(scores)} |")
+        rows.append(([name], evaluation.score(method.enlarge, pairs, metrics=scorers, on_image=keep)["mean"]))
+    print(f"\n{evaluation.scores_table(['method'], rows).markdown()}")
 
     strips = []
     for shown in pictures.values():

@@ -21,9 +21,10 @@ def of_variables(variables: dict) -> str:
     return digest.hexdigest()
 
 
-def of_each(tree: dict) -> dict[str, str]:
-    """The SHA-256 of every array of a tree by itself: {"g/params/stem/kernel": "…"}."""
-    return {key: of_variables({key: np.asarray(array)}) for key, array in flat(tree).items()}
+def of_file(path) -> str:
+    """SHA-256 of a file's bytes."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def of_json(value) -> str:

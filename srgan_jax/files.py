@@ -1,12 +1,28 @@
-"""Writing files so that nothing is lost and nothing half-written is ever left under a final name."""
+"""Writing files so that nothing is lost and nothing half-written is ever left under a final name; the cache folder."""
 
 import contextlib
 import os
 import pathlib
 import secrets
+import sys
 from collections.abc import Iterable
 
+try:
+    import fcntl
+except ImportError:
+    fcntl = None
+
 from srgan_jax.errors import InputError
+
+
+def cache_directory() -> pathlib.Path:
+    """Where the platform keeps what can be made again."""
+    home = pathlib.Path.home()
+    if sys.platform == "win32":
+        return pathlib.Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return home / "Library" / "Caches"
+    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
 
 
 @contextlib.contextmanager
@@ -30,6 +46,27 @@ def replace_text(path, text: str) -> None:
     """Write `path` anew."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
+
+
+@contextlib.contextmanager
+def locked(folder):
+    """Hold a folder for this program alone, until the block or the program ends, however it ends.
+
+    Raises:
+      InputError: another program holds the folder.
+    """
+    path = pathlib.Path(folder) / ".lock"
+    with path.open("a+") as file:
+        if fcntl:  # not on Windows
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise InputError(
+                    f"{folder} is in use by another program; wait until it has ended, or take another directory."
+                ) from None
+            except OSError:  # a file system without locks
+                pass
+        yield
 
 
 def check_outputs(outputs: Iterable[tuple], inputs: Iterable, *, folder=None) -> None:

@@ -4,22 +4,20 @@ import dataclasses
 import logging
 import pathlib
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import traverse_util
 
 from srgan_jax import checkpoints, digests, photo, upscaling
 from srgan_jax.errors import InputError, nearest_name
-from srgan_jax.models import MSRResNet, SRResNet
+from srgan_jax.models import (
+    GeneratorNetwork,
+    architecture_in,
+    architecture_of,
+    create_generator,
+    expected_variables,
+)
+from srgan_jax.types import Variables
 from srgan_jax.weights import release
-
-# The networks that a file's architecture may name.
-NETWORKS = {"srresnet": SRResNet, "msrresnet": MSRResNet}
-
-# Features or blocks of a network that one would build, whatever a file claims.
-MOST = 1024
 
 EMA = ":ema"  # after a run's directory
 
@@ -33,20 +31,20 @@ class Generator:
     """A network with its arrays.
 
     Attributes:
-      module: one of NETWORKS, computing in float32.
+      module: the network, computing in float32.
       variables: {"params": …, "batch_stats": …}.
       name: the file or directory that it came from.
       info: what is known of its training and evaluation; JSON.
     """
 
-    module: nn.Module
-    variables: dict
+    module: GeneratorNetwork
+    variables: Variables
     name: str
     info: dict
 
     @property
     def architecture(self) -> dict:
-        """What makes the network again: create_module(architecture)."""
+        """What makes the network again: models.create_generator(architecture)."""
         return architecture_of(self.module)
 
     def sha256(self) -> str:
@@ -73,50 +71,14 @@ class Generator:
         return photo.enlarge(pictures, upscaler, scale=scale)
 
 
-def architecture_of(module: nn.Module) -> dict:
-    """{"network": a name out of NETWORKS, and each field of the module, dtype aside}."""
-    network = next(name for name, kind in NETWORKS.items() if type(module) is kind)
-    fields = (f.name for f in dataclasses.fields(module) if f.name not in ("parent", "name", "dtype"))
-    return {"network": network} | {field: getattr(module, field) for field in fields}
-
-
-def architecture_in(config: dict) -> dict:
-    """The generator's architecture out of a run's config."""
-    return {"scale": config["scale"], "channels": config["channels"], **config["generator"]}
-
-
-def create_module(architecture: dict) -> nn.Module:
-    """The network that an architecture describes: fields that it lacks have their defaults, "network" srresnet.
+def create(module: GeneratorNetwork, variables: Variables, *, name: str, info: dict) -> Generator:
+    """Make a Generator of a network and its arrays.
 
     Raises:
-      InputError: no such network, field or value.
+      InputError: the arrays are not those of the network, or not finite; the message names the first.
     """
-    fields = {"network": "srresnet"} | architecture
-    network = fields.pop("network")
-    if network not in NETWORKS:
-        raise InputError(f"no network {network!r}; {nearest_name(str(network), NETWORKS)}")
-    defaults, values = architecture_of(NETWORKS[network]()), NETWORKS[network].VALUES
-    for field, value in fields.items():
-        if field not in defaults:
-            raise InputError(f"made by another version: {network} has no field {field!r}.")
-        default, least = defaults[field], 0 if field == "num_blocks" else 1
-        known = values.get(field) or ((False, True) if isinstance(default, bool) else range(least, MOST + 1))
-        if type(value) is not type(default) or value not in known:
-            wanted = f"{least} to {MOST}" if isinstance(known, range) else f"one of {', '.join(map(str, known))}"
-            raise InputError(f"made by another version, or damaged: {field} is {value!r}, not {wanted}.")
-    return NETWORKS[network](**fields)
-
-
-def expected_variables(module: nn.Module) -> dict:
-    """Shapes and dtypes of the network's arrays."""
-    example = jax.ShapeDtypeStruct((1, 8, 8, module.channels), jnp.float32)
-    return jax.eval_shape(module.init, jax.random.key(0), example)
-
-
-def create(module: nn.Module, variables: dict, *, name: str, info: dict) -> Generator:
-    """A Generator, if the arrays are those of the network and finite; else an InputError that names the first."""
     checkpoints.check_same_arrays(name, variables, expected_variables(module))
-    for key, array in sorted(traverse_util.flatten_dict(variables, sep="/").items()):
+    for key, array in sorted(digests.flat(variables).items()):
         if not np.isfinite(array).all():
             raise InputError(
                 f"{name}: {key} holds NaN or infinite values; the file is damaged or its training diverged."
@@ -173,7 +135,7 @@ def load(path, *, step: int | None = None) -> Generator:
         known = nearest_name(name, shipped_names())
         raise InputError(f"{path}: no such file or directory, and no name of a shipped model; {known}")
     try:
-        module = create_module(architecture)
+        module = create_generator(architecture)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise InputError(f"{path} is damaged, or of another version of srgan_jax: {error}") from None
     return create(module, variables, name=name, info=info)

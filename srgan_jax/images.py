@@ -7,6 +7,7 @@ uint8. Arrays are [..., height, width, channels].
 import contextlib
 import io
 import os
+import stat
 
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +15,12 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from srgan_jax.errors import InputError
 from srgan_jax.files import replacing
+
+# The formats of Pillow that are opened, whatever a file's name says: others could start a program (EPS starts
+# Ghostscript) or hold no picture.
+_KNOWN = ["AVIF", "BMP", "DIB", "GIF", "JPEG", "JPEG2000", "MPO", "PCX", "PNG", "PPM", "SGI", "TGA", "TIFF", "WEBP"]
+Image.init()
+FORMATS = tuple(name for name in _KNOWN if name in Image.OPEN)
 
 
 class ImageError(InputError):
@@ -78,10 +85,19 @@ def decode_image(file, *, channels: int | None = 3, name: str = "") -> np.ndarra
       ImageError: the file is missing, truncated, or no picture.
     """
     name = name or (str(file) if isinstance(file, (str, os.PathLike)) else "image")
-    with decoding(name), Image.open(io.BytesIO(file) if isinstance(file, bytes) else file) as image:
+    file = io.BytesIO(file) if isinstance(file, bytes) else file
+    with decoding(name):
+        check_regular(file)
+    with decoding(name), Image.open(file, formats=FORMATS) as image:
         image = _to_8_bit(ImageOps.exif_transpose(image))
         channels = channels or (1 if image.mode in ("1", "L", "LA") else 3)
         return np.array(image.convert({1: "L", 3: "RGB"}[channels])).reshape(*image.size[::-1], channels)
+
+
+def check_regular(file) -> None:
+    """Raise an InputError for the path of something that is no regular file: a pipe or device may never end."""
+    if isinstance(file, (str, os.PathLike)) and not stat.S_ISREG(os.stat(file).st_mode):
+        raise InputError("is no regular file.")
 
 
 @contextlib.contextmanager

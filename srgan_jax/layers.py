@@ -6,11 +6,12 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from srgan_jax.convolutions import conv_general_dilated, dot_general
+from srgan_jax import cpu
+from srgan_jax.cpu.split_product import dot_general
 
 # Glorot-uniform kernels and zero biases: Lasagne's defaults, which the paper's authors used.
 conv = functools.partial(
-    nn.Conv, kernel_init=nn.initializers.glorot_uniform(), conv_general_dilated=conv_general_dilated
+    nn.Conv, kernel_init=nn.initializers.glorot_uniform(), conv_general_dilated=cpu.conv_general_dilated
 )
 dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform(), dot_general=dot_general)
 

@@ -1,30 +1,34 @@
 """The training loop: step, log, evaluate, save. It knows no loss."""
 
+import collections
 import contextlib
 import functools
 import itertools
 import json
 import pathlib
 import signal
+import sys
 import time
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import traverse_util
 from jax.experimental import multihost_utils
 
-from srgan_jax import evaluation, generators, processes, sharding, stages
-from srgan_jax.checkpoints import Checkpoints
+from srgan_jax import evaluation, models, processes, sharding, stages
+from srgan_jax.checkpoints import GENERATOR, Checkpoints
+from srgan_jax.data.fingerprint import check_same_on_all_processes, check_unchanged, fingerprint
 from srgan_jax.data.loader import CropLoader, prefetch
 from srgan_jax.data.sources import create_source, hold_out
 from srgan_jax.errors import InputError, Interrupted, NonFiniteError
-from srgan_jax.files import replace_text
+from srgan_jax.files import locked, replace_text
 from srgan_jax.images import save_image
 from srgan_jax.logs import Log, NoLog
 from srgan_jax.memory import return_freed_memory
-from srgan_jax.state import variables_of
+from srgan_jax.metrics import METRICS, make_scorers
 from srgan_jax.upscaling import Upscaler
+
+NEWEST = "newest"  # in place of a metric's name: no checkpoint is better than the newest
 
 # What stands behind the progress bar.
 SHOWN = ("g/loss", "d/real", "d/fake", "images_per_second")
@@ -33,7 +37,7 @@ SHOWN = ("g/loss", "d/real", "d/fake", "images_per_second")
 def train(config, workdir) -> None:
     """Train the stage that `config` describes, going on from the newest checkpoint in `workdir`.
 
-    Writes WORKDIR/config.json, metrics.jsonl, tensorboard/, samples/ and checkpoints/.
+    Writes WORKDIR/config.json, pictures.json, metrics.jsonl, tensorboard/, samples/ and checkpoints/.
 
     Raises:
       InputError: a field, file or directory is not what it should be.
@@ -59,26 +63,26 @@ def train(config, workdir) -> None:
 
     with contextlib.ExitStack() as stack:
         workdir.mkdir(parents=True, exist_ok=True)
+        if processes.is_first():
+            stack.enter_context(locked(workdir))
+        pictures = fingerprint(training)
+        check_same_on_all_processes(json.loads(config.to_json()), pictures)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep_last=config.keep_last)))
-
-        def check(trained: dict) -> None:
-            check_same_generator(workdir, generators.create_module(generators.architecture_in(trained)), config)
-
         state = sharding.compile_init(stage.init, mesh)(jax.random.key(config.seed))
-        start, state = checkpoints.restore(state, check=check)
+        start, state = checkpoints.restore(state, check=stage.check)
         if not start and config.init_from:
-            state["g"] = start_from(state["g"], config, mesh)
-            if config.ema_decay:
-                state["g_ema"] = jax.jit(lambda g: jax.tree.map(jnp.copy, g))(variables_of(state["g"]))
+            state = jax.device_put(stage.adopt(state), sharding.replicated(mesh))
         if processes.is_first():
             write_config(workdir, config)
+            if changed := check_unchanged(workdir / "pictures.json", pictures):
+                print(f"Warning: {changed}. Pictures held out of training may have been trained on.", file=sys.stderr)
         frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
-        step_fn = sharding.compile_step(stage.step, mesh)
+        step_fn = sharding.compile_step(stage.step, mesh, seed=config.seed)
 
         log = NoLog()
         if processes.is_first():
             log = stack.enter_context(contextlib.closing(Log(workdir, start=start, stop=config.num_steps)))
-        evaluate = make_evaluation(config, evaluation_sets, workdir, log)
+        evaluate = make_evaluation(config, stage, evaluation_sets, workdir, log)
         stop_signal = stack.enter_context(catch_stop_signals())
         batches = stack.enter_context(
             contextlib.closing(
@@ -90,13 +94,29 @@ def train(config, workdir) -> None:
                     workers=config.data.workers,
                     depth=config.data.prefetch,
                     place=functools.partial(sharding.place_batch, mesh=mesh),
+                    interrupted=stop_signal if jax.process_count() == 1 else lambda step: None,
                 )
             )
         )
         log.say(f"{workdir}: steps {start} to {config.num_steps} on {mesh.size} x {mesh.devices.flat[0].device_kind}")
-        window = Window(config.batch_size)
+        window, saved = Window(config.batch_size), start
+
+        def save(done, state, scores=None):
+            checkpoints.save(
+                done,
+                state,
+                config.to_dict(),
+                generators=stage.generators(state),
+                scores=scores,
+                merit=merit_of(config, scores),
+            )
+            return done
+
         for step, batch, waited in batches:
-            state, metrics = step_fn(state, batch, frozen)
+            if batch is None:  # a signal came, and this step's pictures do not
+                saved = save(step, state) if step > saved else saved
+                raise interruption(step, stop_signal(step))
+            state, metrics = step_fn(state, batch, frozen, np.int32(step))
             window.add(metrics, waited)
             log.advance()
             done, stopping = step + 1, stop_signal(step)
@@ -110,15 +130,20 @@ def train(config, workdir) -> None:
                 means = window.close(done) | {"g/learning_rate": float(stage.learning_rate(step))}
                 log.write(done, means)
                 log.show({name: means[name] for name in SHOWN if name in means})
-            psnr = None
+            scores = None
             if evaluate_due:
-                psnr = evaluate(done, state)
+                scores = evaluate(done, state)
                 window.restart_clock()
             if save_due or stopping:
-                checkpoints.save(done, state, config.to_dict(), psnr=psnr)
+                saved = save(done, state, scores)
                 window.restart_clock()
             if stopping and done < config.num_steps:
-                raise Interrupted(f"stopped at step {done} by {stopping}; the same command goes on from there.")
+                raise interruption(done, stopping)
+
+
+def interruption(step: int, signal_name: str) -> Interrupted:
+    """What a run raises that was told to stop, once its state is saved."""
+    return Interrupted(f"stopped at step {step} by {signal_name}; the same command goes on from there.")
 
 
 class Window:
@@ -165,25 +190,44 @@ def create_evaluation_sets(config, held_out) -> list[evaluation.EvaluationSet]:
     return [evaluation.limited(pairs, config.eval_images) for pairs in sets]
 
 
-def make_evaluation(config, sets, workdir: pathlib.Path, log: Log):
-    """Build `evaluate(step, state) -> mean PSNR of G` (None without sets), which logs scores and saves samples.
+def metric_names(config) -> list[str]:
+    """The rows of metrics.METRICS that a run evaluates; an InputError if the best one is not among them."""
+    names = [name for name in config.eval_metrics.split(",") if name]
+    if config.best_metric not in ("", NEWEST, *names):
+        raise InputError(
+            f"config.best_metric={config.best_metric!r} is not evaluated; it must be one of config.eval_metrics "
+            f"({config.eval_metrics}), or {NEWEST!r}."
+        )
+    return names
 
-    A running average of G is scored too; its sets are called NAME_ema.
+
+def merit_of(config, scores: dict[str, float] | None) -> float | None:
+    """How good a checkpoint is by the metric that the run names, the higher the better; None if nothing is to choose.
+
+    The PSNR of a GAN falls while its pictures get better. So an adversarial run has no best checkpoint but its newest
+    one, unless it names a metric.
     """
-    module = stages.create_generator(config).clone(dtype=jnp.float32)
+    metric = config.best_metric or (NEWEST if config.stage == "adversarial" else "psnr")
+    return METRICS[metric].merit(scores[metric]) if scores and metric in scores else None
+
+
+def make_evaluation(config, stage: stages.Stage, sets, workdir: pathlib.Path, log: Log):
+    """Build `evaluate(step, state) -> {metric: mean over the sets}` (None without sets), which logs and saves samples.
+
+    Every generator of the stage is scored; the sets of a running average are called NAME_ema. The scores returned are
+    those of the trained generator itself.
+    """
+    scorers = make_scorers(metric_names(config))
+    module = models.create_generator(models.architecture_in(config.to_dict()))
 
     def evaluate(step, state):
         if not sets:
             return None
-        networks = {"": variables_of(state["g"])}
-        if "g_ema" in state:
-            networks["_ema"] = state["g_ema"]
         # One device computes: the batch of one picture has nothing to split.
-        networks = jax.tree.map(lambda array: array.addressable_data(0), networks)
-        upscalers = {suffix: Upscaler(module, variables) for suffix, variables in networks.items()}
-        metrics = {}
-        for suffix, pairs in itertools.product(networks, sets):
-            name = pairs.name + suffix
+        variables = jax.tree.map(lambda array: array.addressable_data(0), stage.generators(state))
+        metrics, scores = {}, collections.defaultdict(list)
+        for generator, pairs in itertools.product(variables, sets):
+            name = pairs.name + generator.removeprefix(GENERATOR)
 
             def keep_sample(stem, lr, sr, hr, name=name, stems=pairs.stems[:4]):
                 if stem in stems:
@@ -192,37 +236,19 @@ def make_evaluation(config, sets, workdir: pathlib.Path, log: Log):
                     save_image(path, sr)
                     log.image(step, f"{name}/{stem}", sr)
 
-            scores = evaluation.evaluate(upscalers[suffix], pairs, on_image=keep_sample)["mean"]["matlab"]
-            metrics |= {f"{name}/{metric}_y": value for metric, value in scores.items()}
+            upscaler = Upscaler(module, variables[generator])
+            mean = evaluation.evaluate(upscaler, pairs, metrics=scorers, on_image=keep_sample)["mean"]
+            matlab = mean.pop("matlab", {})  # luma alone is compared
+            metrics |= {f"{name}/{metric}_y": value for metric, value in matlab.items()}
+            metrics |= {f"{name}/{metric}": value for metric, value in mean.items()}
+            if generator == GENERATOR:
+                for metric, value in (matlab | mean).items():
+                    scores[metric].append(value)
         log.write(step, metrics)
         log.say(f"step {step}: " + "  ".join(f"{name} {value:.4f}" for name, value in metrics.items()))
-        return float(np.mean([metrics[f"{pairs.name}/psnr_y"] for pairs in sets]))
+        return {metric: float(np.mean(values)) for metric, values in scores.items()}
 
     return evaluate
-
-
-def check_same_generator(origin, trained, config) -> None:
-    """Raise an InputError for the first field in which a trained network differs from the config's.
-
-    Not every field has arrays to tell it by, such as global_skip. zero_init_output matters to a new network alone.
-    """
-    has, wants = (generators.architecture_of(module) for module in (trained, stages.create_generator(config)))
-    for field in wants:
-        if has[field] != wants[field] and field != "zero_init_output":
-            if field not in config and field not in config.generator:  # another network, or BatchNorm folded
-                raise InputError(f"{origin}: a network with {field}={has[field]!r} cannot be trained here.")
-            name = field if field in config else f"generator.{field}"
-            raise InputError(
-                f"{origin}: trained with {name}={has[field]!r}, but this config has {wants[field]!r}; "
-                f"set --config.{name}={has[field]}, or take another directory."
-            )
-
-
-def start_from(g, config, mesh):
-    """A new run's generator with the arrays of the trained one that `config.init_from` names."""
-    trained = generators.load(config.init_from)
-    check_same_generator(config.init_from, trained.module, config)
-    return g.replace(**jax.device_put(trained.variables, sharding.replicated(mesh)))
 
 
 def write_config(workdir: pathlib.Path, config) -> None:

@@ -1,7 +1,9 @@
 """What the command-line scripts share."""
 
 import contextlib
+import os
 import sys
+import threading
 
 from absl import logging
 
@@ -30,4 +32,7 @@ def report_input_errors():
     except tuple(STATUSES) as error:
         status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
         print(error if isinstance(error, Interrupted) else f"Error: {error}", file=sys.stderr)
+        if any(thread.name.startswith("srgan-data") for thread in threading.enumerate()):
+            sys.stdout.flush()
+            os._exit(status)  # a thread waits for a picture that does not come, and Python would wait for the thread
         raise SystemExit(status) from None

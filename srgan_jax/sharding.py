@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from srgan_jax.convolutions import compiler_options
+from srgan_jax.cpu import compiler_options
 from srgan_jax.errors import InputError
 
 
@@ -51,12 +51,21 @@ def compile_init(init, mesh: Mesh):
     return jax.jit(init, out_shardings=replicated(mesh), compiler_options=options)
 
 
-def compile_step(step, mesh: Mesh):
-    """jit `step(state, batch, frozen) -> (state, metrics)` once, its state donated."""
+def compile_step(step, mesh: Mesh, *, seed: int = 0):
+    """jit `step(state, batch, frozen, key) -> (state, metrics)` once, its state donated.
+
+    Returns:
+      A function (state, batch, frozen, number of the step) -> (state, metrics), whose key is folded from the seed and
+      the number: a run that goes on draws what it would have drawn.
+    """
     whole = replicated(mesh)
+
+    def numbered(state, batch, frozen, number):
+        return step(state, batch, frozen, jax.random.fold_in(jax.random.key(seed), number))
+
     return jax.jit(
-        step,
-        in_shardings=(whole, split(mesh), whole),
+        numbered,
+        in_shardings=(whole, split(mesh), whole, whole),
         out_shardings=whole,
         donate_argnums=0,
         compiler_options=compiler_options(mesh.devices.flat[0]),

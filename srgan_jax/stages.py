@@ -1,10 +1,7 @@
-"""The paper's two stages, each a pair of pure functions.
+"""The stages of training: which networks there are, how a step changes them, and what becomes of them.
 
-  init(key) -> state                    {"g": NetworkState} or {"g": …, "d": …}; with ema_decay also "g_ema"
-  step(state, batch, frozen) -> (state, metrics)
-
-`batch` is what data.loader makes: {"hr": uint8 crops with a margin, "turn": int32}. `frozen` holds what a step reads
-and never changes: {"vgg": parameters or None}; passed, not closed over, lest 80 MB be baked into the program.
+A stage owns its networks. The loop and the checkpoints hold its state without knowing what is in it: they ask the
+stage what to evaluate and export, and the stage takes over the networks of an earlier run.
 """
 
 import dataclasses
@@ -15,132 +12,23 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from srgan_jax import images, losses
+from srgan_jax import losses
+from srgan_jax.checkpoints import read_networks
 from srgan_jax.errors import InputError, nearest_name
-from srgan_jax.models import Discriminator, SRResNet
-from srgan_jax.resize import MARGIN_LR, downscale_crops
+from srgan_jax.generators import EMA, load
+from srgan_jax.models import (
+    VGG19,
+    GeneratorNetwork,
+    architecture_in,
+    architecture_of,
+    create_discriminator,
+    create_generator,
+)
 from srgan_jax.schedules import SCHEDULES
-from srgan_jax.state import NetworkState, create_network, forward, variables_of
+from srgan_jax.state import create_network, variables_of
+from srgan_jax.steps import STEPS, Losses, State
+from srgan_jax.types import Key, Params, Variables
 from srgan_jax.weights.vgg19 import load_vgg19
-
-
-def create_generator(config) -> SRResNet:
-    """The generator that a config describes."""
-    return SRResNet(scale=config.scale, channels=config.channels, dtype=jnp.dtype(config.dtype), **config.generator)
-
-
-def degrade(batch, scale: int):
-    """Crops with a margin -> (lr in [0, 1], hr in [-1, 1]), flipped and turned.
-
-    LR comes first and is turned afterwards, so that it equals, bit for bit, a crop of the whole picture's LR.
-    """
-    margin = MARGIN_LR * scale
-    lr = images.turn(downscale_crops(batch["hr"], scale), batch["turn"])
-    hr = images.turn(batch["hr"][:, margin:-margin, margin:-margin], batch["turn"])
-    return images.lr_to_unit(lr), images.hr_to_signed(hr)
-
-
-def run_generator(g: NetworkState, lr):
-    """G's one forward pass of a step -> (sr, pullback to its parameters, BatchNorm statistics)."""
-    return jax.vjp(lambda params: forward(g, params, lr), g.params, has_aux=True)
-
-
-def generator_gradients(pullback, loss, sr):
-    """Pull the gradient of `loss(sr) -> (scalar, terms)` back through G -> (gradients, metrics)."""
-    (total, terms), d_sr = jax.value_and_grad(loss, has_aux=True)(sr)
-    (grads,) = pullback(d_sr)
-    return grads, {"g/loss": total} | {f"g/{name}": value for name, value in terms.items()}
-
-
-def discriminator_gradients(d: NetworkState, hr, sr):
-    """What teaches D to tell HR from SR -> (gradients, metrics, BatchNorm statistics).
-
-    The two are separate batches to its BatchNorm, as in the usual implementations.
-    """
-
-    def loss(params):
-        real, batch_stats = forward(d, params, hr)
-        fake, batch_stats = forward(d, params, sr, batch_stats=batch_stats)
-        return losses.discriminator_loss(real, fake), (real, fake, batch_stats)
-
-    (total, (real, fake, batch_stats)), grads = jax.value_and_grad(loss, has_aux=True)(d.params)
-    metrics = {
-        "d/loss": total,
-        "d/real": jnp.mean(jax.nn.sigmoid(real)),
-        "d/fake": jnp.mean(jax.nn.sigmoid(fake)),
-    }
-    return grads, metrics, batch_stats
-
-
-def accumulated(gradients, network: NetworkState, batch, count: int):
-    """Means of `gradients(network, part) -> (gradients, metrics, BatchNorm statistics)` over `count` parts of a batch.
-
-    One part is in memory at a time. To BatchNorm each is a batch of its own, in training and for the running averages,
-    which pass from part to part. Returns the same three.
-    """
-    if count == 1:
-        return gradients(network, batch)
-    # Every count-th row makes a part, so that each device's rows are spread over all of them and stay where they are.
-    parts = jax.tree.map(lambda rows: rows.reshape(-1, count, *rows.shape[1:]).swapaxes(0, 1), batch)
-
-    def add(carry, part):
-        sums, batch_stats = carry
-        *values, batch_stats = gradients(network.replace(batch_stats=batch_stats), part)
-        return (jax.tree.map(jnp.add, sums, tuple(values)), batch_stats), None
-
-    *shapes, _ = jax.eval_shape(gradients, network, jax.tree.map(lambda rows: rows[0], parts))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tuple(shapes))
-    (sums, batch_stats), _ = jax.lax.scan(add, (zeros, network.batch_stats), parts)
-    return *jax.tree.map(lambda leaf: leaf / count, sums), batch_stats
-
-
-def update(name: str, network: NetworkState, grads, metrics, batch_stats):
-    """Let the optimizer step -> (network, metrics)."""
-    network = network.apply_gradients(grads=grads, batch_stats=batch_stats)
-    return network, metrics | {f"{name}/grad_norm": optax.tree.norm(grads)}
-
-
-def content_step(state, batch, frozen, *, scale, loss, accumulate):
-    """Train G alone on the content loss: SRResNet (section 3.2)."""
-
-    def gradients(g, part):
-        lr, hr = degrade(part, scale)
-        sr, pullback, batch_stats = run_generator(g, lr)
-        return *generator_gradients(pullback, lambda sr: loss(sr, hr, frozen["vgg"], judge=None), sr), batch_stats
-
-    g, metrics = update("g", state["g"], *accumulated(gradients, state["g"], batch, accumulate))
-    return {"g": g}, metrics
-
-
-def adversarial_step(state, batch, frozen, *, scale, loss, accumulate):
-    """One update of D, then one of G against the updated D: SRGAN (section 3.2, k = 1)."""
-
-    def run(g, part):
-        lr, hr = degrade(part, scale)
-        return hr, *run_generator(g, lr)
-
-    # G runs once where the batch is in one part; else twice, since memory holds what the pullback needs of one part.
-    once = run(state["g"], batch) if accumulate == 1 else None
-
-    def d_gradients(d, part):
-        hr, sr, *_ = once or run(state["g"], part)
-        return discriminator_gradients(d, hr, sr)
-
-    d, d_metrics = update("d", state["d"], *accumulated(d_gradients, state["d"], batch, accumulate))
-
-    def judge(sr):
-        logits, _ = forward(d, d.params, sr)  # D's statistics move only while D learns.
-        return logits
-
-    def g_gradients(g, part):
-        hr, sr, pullback, batch_stats = once or run(g, part)
-        return *generator_gradients(pullback, lambda sr: loss(sr, hr, frozen["vgg"], judge), sr), batch_stats
-
-    g, g_metrics = update("g", state["g"], *accumulated(g_gradients, state["g"], batch, accumulate))
-    return {"g": g, "d": d}, g_metrics | d_metrics
-
-
-STEPS = {"content": content_step, "adversarial": adversarial_step}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,69 +37,159 @@ class Stage:
 
     Attributes:
       init: init(key) -> state.
-      step: step(state, batch, frozen) -> (state, metrics).
-      frozen: what every step reads.
-      learning_rate: learning_rate(step) of G's Adam; D's is this times a constant.
+      step: step(state, batch, frozen, key) -> (state, metrics); see steps.py.
+      frozen: {network: parameters} that every step reads.
+      learning_rate: learning_rate(step) of G's Adam; D's rate is this times a constant.
+      generators: generators(state) -> {name: variables} of the generators to evaluate and export: "generator", the
+        one that is trained, and perhaps "generator_ema", its running average.
+      adopt: adopt(state) -> state of a new run, with the networks of the trained one that `config.init_from` names.
+      check: check(config of a checkpoint, where it is) raises an InputError that names the first field in which the
+        trained generator differs from the one that this run would train.
     """
 
-    init: Callable
+    init: Callable[[Key], State]
     step: Callable
-    frozen: dict
+    frozen: dict[str, Params]
     learning_rate: Callable
+    generators: Callable[[State], dict[str, Variables]]
+    adopt: Callable[[State], State]
+    check: Callable[[dict, str], None]
 
 
-def with_average(init, step, decay: float):
+def generators_of(state: State) -> dict[str, Variables]:
+    """The trained generator of a state, and its running average where there is one."""
+    found = {"generator": variables_of(state["g"])}
+    return found | ({"generator_ema": state["g_ema"]} if "g_ema" in state else {})
+
+
+def with_average(init: Callable, step: Callable, decay: float) -> tuple[Callable, Callable]:
     """A stage's (init, step) with "g_ema" in the state: an exponential moving average of what makes up G.
 
-    After each update it is decay * average + (1 - decay) * G, of the parameters and BatchNorm statistics alike; at
-    first it is G itself.
+    After each update the average is decay · average + (1 - decay) · G, of the parameters and the BatchNorm statistics
+    alike; at first it is G itself.
     """
 
-    def init_with(key):
+    def init_with(key: Key) -> State:
         state = init(key)
         return state | {"g_ema": variables_of(state["g"])}
 
-    def step_with(state, batch, frozen):
-        networks, metrics = step(state, batch, frozen)
+    def step_with(state: State, batch, frozen, key: Key):
+        networks, metrics = step(state, batch, frozen, key)
         average = optax.incremental_update(variables_of(networks["g"]), state["g_ema"], step_size=1 - decay)
         return networks | {"g_ema": average}, metrics
 
     return init_with, step_with
 
 
+def _load_vgg(config, terms) -> tuple[Params, Callable]:
+    """VGG19's parameters, and its feature maps of images."""
+    layers = tuple(name for name in terms if "vgg" in losses.TERMS[name].frozen)
+    params, preprocessing = load_vgg19(config.vgg_weights, layers)
+    vgg = VGG19(layers=layers, preprocessing=preprocessing, dtype=jnp.dtype(config.dtype))
+    return params, lambda params, images: vgg.apply({"params": params}, images)
+
+
+# How each frozen network is had: (config, names of the terms) -> (parameters, function(parameters, images)).
+FROZEN: dict[str, Callable] = {"vgg": _load_vgg}
+
+
 def create_stage(config) -> Stage:
     """Build the stage that `config.stage` names.
 
     Raises:
-      InputError: a field out of range, or VGG weights that are needed and not there.
+      InputError: a field out of range, or a frozen network that is needed and not there.
     """
     check_fields(config)
     dtype, optimizer = jnp.dtype(config.dtype), config.optimizer
+    adversarial = config.stage == "adversarial"
     learning_rate = SCHEDULES[optimizer.schedule](optimizer, config.num_steps)
+    weights = config.losses.to_dict()
+    terms = losses.selected(weights)
+    loaded = {network: FROZEN[network](config, terms) for network in sorted(losses.frozen_networks(terms))}
+    # D learns also where no term listens to it.
+    judged = terms if any(losses.TERMS[name].adversarial for name in terms) else {"adversarial": 1.0}
+    stage_losses = Losses(
+        generator=losses.make_generator_loss(weights),
+        discriminator=losses.make_discriminator_loss(judged) if adversarial else None,
+        frozen={network: apply for network, (_, apply) in loaded.items()},
+        scale=config.scale,
+        jitter=config.jitter,
+    )
 
-    def adam(factor):
-        rates = {"b1": optimizer.b1, "b2": optimizer.b2, "eps": optimizer.eps}
-        return optax.adam(lambda step: factor * learning_rate(step), **rates)
+    def adam(rate: Callable) -> optax.GradientTransformation:
+        return optax.adam(rate, b1=optimizer.b1, b2=optimizer.b2, eps=optimizer.eps)
 
-    layers = losses.vgg_layers(config.losses.to_dict())
-    vgg, preprocessing = load_vgg19(config.vgg_weights, layers) if layers else (None, "caffe")
-    loss = losses.make_generator_loss(config.losses.to_dict(), vgg_preprocessing=preprocessing, dtype=dtype)
+    def generator_rate(step):
+        warmup = optimizer.generator_warmup_steps
+        return learning_rate(step) * (jnp.minimum(1.0, (step + 1) / warmup) if warmup else 1.0)
 
-    def init(key):
-        lr_size, hr_size = config.data.crop_size // config.scale, config.data.crop_size
+    def init(key: Key) -> State:
+        lr_size, hr_size = config.data.crop_size // config.scale, config.data.crop_size - config.jitter
+        generator = create_generator(architecture_in(config.to_dict()), dtype=dtype)
         lr = jnp.zeros((1, lr_size, lr_size, config.channels))
-        networks = {"g": create_network(create_generator(config), key, lr, adam(1.0))}
-        if config.stage == "adversarial":
-            discriminator = Discriminator(dtype=dtype, **config.discriminator)
+        networks = {"g": create_network(generator, key, lr, adam(generator_rate))}
+        if adversarial:
+            discriminator = create_discriminator(config.discriminator.to_dict(), dtype=dtype)
             hr = jnp.zeros((1, hr_size, hr_size, config.channels))
-            tx = adam(optimizer.discriminator_rate)
+            tx = adam(lambda step: optimizer.discriminator_rate * learning_rate(step))
             networks["d"] = create_network(discriminator, jax.random.fold_in(key, 1), hr, tx)
         return networks
 
-    step = functools.partial(STEPS[config.stage], scale=config.scale, loss=loss, accumulate=config.accumulate)
+    step = functools.partial(STEPS[config.stage], losses=stage_losses, config=config)
     if config.ema_decay:
         init, step = with_average(init, step, config.ema_decay)
-    return Stage(init, step, {"vgg": vgg}, learning_rate)
+    return Stage(
+        init=init,
+        step=step,
+        frozen={network: params for network, (params, _) in loaded.items()},
+        learning_rate=generator_rate,
+        generators=generators_of,
+        adopt=functools.partial(_adopt, config=config),
+        check=functools.partial(_check_config, config=config),
+    )
+
+
+def _adopt(state: State, *, config) -> State:
+    """A new run's state with the networks that `config.init_networks` lists, of the run or file in `config.init_from`.
+
+    "g" may come from whatever generators.load takes, also from a running average (RUN:ema); "d" from a run.
+    """
+    origin, wanted = config.init_from, [name for name in config.init_networks.split(",") if name]
+    for name in wanted:
+        if name not in ("g", "d") or name not in state:
+            known = nearest_name(name, set(state) & {"g", "d"})
+            raise InputError(f"config.init_networks: this stage has no network {name!r}; {known}")
+    if "g" in wanted:
+        trained = load(origin)
+        check_module(trained.module, origin, config)
+        state = state | {"g": state["g"].replace(**trained.variables)}
+        if "g_ema" in state:
+            state["g_ema"] = jax.tree.map(jnp.copy, trained.variables)
+    if "d" in wanted:
+        networks = read_networks(origin.removesuffix(EMA), {"d": variables_of(state["d"])})
+        state = state | {"d": state["d"].replace(**networks["d"])}
+    return state
+
+
+def _check_config(trained: dict, origin: str, *, config) -> None:
+    check_module(create_generator(architecture_in(trained)), origin, config)
+
+
+def check_module(trained: GeneratorNetwork, origin, config) -> None:
+    """Raise an InputError for the first field in which a trained network differs from the config's.
+
+    Not every field has arrays to tell it by, such as global_skip. zero_init_output matters to a new network alone.
+    """
+    has, wants = architecture_of(trained), architecture_of(create_generator(architecture_in(config.to_dict())))
+    for field in sorted(has.keys() | wants.keys(), key=lambda field: (field != "network", field)):
+        if has.get(field) != wants.get(field) and field != "zero_init_output":
+            if field not in config and field not in config.generator:  # such as BatchNorm folded
+                raise InputError(f"{origin}: a network with {field}={has.get(field)!r} cannot be trained here.")
+            name = field if field in config else f"generator.{field}"
+            raise InputError(
+                f"{origin}: trained with {name}={has.get(field)!r}, but this config has {wants.get(field)!r}; "
+                f"set config.{name}={has.get(field)}, or take another directory."
+            )
 
 
 def check_fields(config) -> None:
@@ -219,10 +197,6 @@ def check_fields(config) -> None:
     for name, value, known in (
         ("stage", config.stage, STEPS),
         ("optimizer.schedule", config.optimizer.schedule, SCHEDULES),
-        *(
-            (f"generator.{field}", value, SRResNet.VALUES.get(field, [value]))
-            for field, value in config.generator.items()
-        ),
         ("dtype", config.dtype, ("float32", "bfloat16")),
     ):
         if value not in known:
@@ -232,15 +206,22 @@ def check_fields(config) -> None:
         ("batch_size", config.batch_size, 1),
         ("accumulate", config.accumulate, 1),
         ("log_every", config.log_every, 1),
-        ("channels", config.channels, 1),
+        ("discriminator_first", config.discriminator_first, 0),
+        ("jitter", config.jitter, 0),
         ("optimizer.discriminator_rate", config.optimizer.discriminator_rate, 0),
-        ("generator.features", config.generator.features, 1),
-        ("generator.num_blocks", config.generator.num_blocks, 0),
-        ("discriminator.features", config.discriminator.features, 1),
-        ("discriminator.hidden", config.discriminator.hidden, 1),
+        ("optimizer.generator_warmup_steps", config.optimizer.generator_warmup_steps, 0),
     ):
         if value < least:
             raise InputError(f"config.{name} must be at least {least}, got {value}.")
+    for part, create, architecture in (
+        ("generator.", create_generator, config.generator.to_dict()),
+        ("", create_generator, {field: config[field] for field in ("scale", "channels")}),
+        ("discriminator.", create_discriminator, config.discriminator.to_dict()),
+    ):
+        try:
+            create(architecture | ({} if part else {"network": config.generator.network}))
+        except InputError as error:
+            raise InputError(f"config.{part}{error}") from None
     if config.batch_size % config.accumulate:
         raise InputError(
             f"config.batch_size must be a multiple of accumulate={config.accumulate}, got {config.batch_size}; "
@@ -254,14 +235,16 @@ def check_fields(config) -> None:
             f"got {config.optimizer.warmup_steps}."
         )
     scale, crop_size = config.scale, config.data.crop_size
-    if scale < 1 or scale & (scale - 1):
-        raise InputError(f"config.scale must be a power of two, got {scale}.")
     if crop_size % scale or crop_size < scale:
         raise InputError(
             f"config.data.crop_size must be a multiple of scale={scale}, got {crop_size}; "
             f"try {max(1, crop_size // scale) * scale}."
         )
-    if config.losses.adversarial and config.stage != "adversarial":
-        raise InputError('config.losses.adversarial needs a discriminator: set stage="adversarial", or it to 0.')
-    if config.channels != 3 and losses.vgg_layers(config.losses.to_dict()):
+    if config.jitter >= crop_size:
+        raise InputError(f"config.jitter must be less than data.crop_size={crop_size}, got {config.jitter}.")
+    terms = losses.selected(config.losses.to_dict())
+    for name in terms:
+        if losses.TERMS[name].adversarial and config.stage != "adversarial":
+            raise InputError(f'config.losses.{name} needs a discriminator: set stage="adversarial", or it to 0.')
+    if config.channels != 3 and "vgg" in losses.frozen_networks(terms):
         raise InputError(f"config.losses: VGG takes RGB, got channels={config.channels}; use losses.mse.")

@@ -2,9 +2,12 @@
 
 from typing import Any
 
+import flax.linen as nn
 import jax
 import optax
 from flax.training import train_state
+
+from srgan_jax.types import Images, Key, Params, Variables
 
 
 class NetworkState(train_state.TrainState):
@@ -13,7 +16,7 @@ class NetworkState(train_state.TrainState):
     batch_stats: Any = None
 
 
-def create_network(module, key, example, tx: optax.GradientTransformation) -> NetworkState:
+def create_network(module: nn.Module, key: Key, example: Images, tx: optax.GradientTransformation) -> NetworkState:
     """Initialise `module` on `example` (an array of the input's shape) with the optimizer `tx`."""
     # jit: initialising layer by layer would compile every operation by itself.
     variables = jax.jit(module.init)(key, example)
@@ -22,21 +25,22 @@ def create_network(module, key, example, tx: optax.GradientTransformation) -> Ne
     )
 
 
-def forward(network: NetworkState, params, x, *, batch_stats=None):
-    """Apply the network in training mode: BatchNorm sees this batch.
+def forward(network: NetworkState, params: Params, x: Images, *, batch_stats: Params | None = None, train: bool = True):
+    """Apply the network, in training mode unless `train` says otherwise: BatchNorm sees this batch.
 
     Args:
       params: taken apart from `network`, so that one can differentiate with respect to them.
       batch_stats: running averages to start from; by default the network's.
+      train: False holds BatchNorm at its running averages.
 
     Returns:
       (output, running averages after this batch).
     """
     variables = {"params": params, "batch_stats": network.batch_stats if batch_stats is None else batch_stats}
-    output, updates = network.apply_fn(variables, x, train=True, mutable=["batch_stats"])
-    return output, updates["batch_stats"]
+    output, updates = network.apply_fn(variables, x, train=train, mutable=["batch_stats"])
+    return output, updates.get("batch_stats", {})
 
 
-def variables_of(network: NetworkState) -> dict:
+def variables_of(network: NetworkState) -> Variables:
     """What the module is applied to: {"params": …, "batch_stats": …}."""
     return {"params": network.params, "batch_stats": network.batch_stats}

@@ -1,6 +1,5 @@
 """Checkpoints: what is kept, what comes back, and what is refused."""
 
-import gc
 import shutil
 
 import jax
@@ -9,9 +8,16 @@ import numpy as np
 import optax
 import pytest
 
-from srgan_jax.checkpoints import Checkpoints, DamagedError, find_checkpoints, read_generator, read_metrics
+from srgan_jax.checkpoints import (
+    Checkpoints,
+    DamagedError,
+    find_checkpoints,
+    read_generator,
+    read_metrics,
+    read_networks,
+)
 from srgan_jax.errors import InputError, NonFiniteError
-from srgan_jax.state import NetworkState
+from srgan_jax.state import NetworkState, variables_of
 
 CONFIG = {"scale": 4, "data": {"path": ""}, "optimizer": {"decay_at": [1, 2]}}
 
@@ -31,10 +37,15 @@ def make_state(seed=0, *, width=3, names=("g", "d"), **params):
 TX = optax.adam(1e-3)
 
 
+def put(checkpoints, step, state, psnr=None):
+    generators, scores = {"generator": variables_of(state["g"])}, None if psnr is None else {"psnr": psnr}
+    checkpoints.save(step, state, CONFIG, generators=generators, scores=scores, merit=psnr)
+
+
 def save(workdir, steps, *, keep_last=3):
     checkpoints = Checkpoints(workdir, keep_last=keep_last)
     for step, psnr in steps.items():
-        checkpoints.save(step, make_state(step), CONFIG, psnr=psnr)
+        put(checkpoints, step, make_state(step), psnr)
     checkpoints.close()
 
 
@@ -80,6 +91,29 @@ def test_the_last_and_the_best_are_kept(tmp_path, psnrs, keep_last, remaining, b
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == set(map(str, remaining))
 
 
+@pytest.mark.parametrize(("stage", "best"), [("content", "1"), ("adversarial", "3")])
+def test_checkpoints_of_earlier_versions_are_chosen_by_psnr_unless_they_are_of_a_gan(tmp_path, stage, best):
+    checkpoints = Checkpoints(tmp_path)
+    for step, psnr in enumerate([25.0, 24.0, 23.0], 1):
+        state = make_state(step)
+        generators = {"generator": variables_of(state["g"])}
+        checkpoints.save(step, state, CONFIG | {"stage": stage}, generators=generators, scores={"psnr": psnr})
+    checkpoints.close()
+    for manifest in tmp_path.glob("checkpoints/*/manifest.json"):
+        manifest.unlink()
+    assert find_checkpoints(tmp_path)[0].name == best
+
+
+def test_a_network_of_a_run_is_read_by_itself(tmp_path):
+    save(tmp_path, {1: None})
+    expected = {"d": variables_of(make_state(1)["d"])}
+    assert_same(read_networks(tmp_path, expected), jax.device_get(expected))
+    with pytest.raises(InputError, match="has no network 'e'; it has d, g"):
+        read_networks(tmp_path, {"e": {}})
+    with pytest.raises(InputError, match=r"network 'd', holds another network: .*\(3,\) float32 there, but \(4,\)"):
+        read_networks(tmp_path, {"d": variables_of(make_state(1, width=4)["d"])})
+
+
 def test_the_best_of_an_earlier_process_is_kept(tmp_path):
     save(tmp_path, {1: 25.0, 2: 20.0}, keep_last=1)
     save(tmp_path, {3: 21.0, 4: None}, keep_last=1)
@@ -122,9 +156,9 @@ def test_another_dtype_is_refused(tmp_path):
 
 def test_a_step_that_is_there_already_is_an_error(tmp_path):
     checkpoints = Checkpoints(tmp_path)
-    checkpoints.save(1, make_state(), CONFIG)
+    put(checkpoints, 1, make_state())
     with pytest.raises(Exception, match=r"already exists|was not saved"):
-        checkpoints.save(1, make_state(), CONFIG)
+        put(checkpoints, 1, make_state())
     checkpoints.close()
 
 
@@ -135,7 +169,7 @@ def test_what_a_killed_process_left_is_cleared(tmp_path):
     assert find_checkpoints(tmp_path)[0].name == "1"
     checkpoints = Checkpoints(tmp_path)
     assert checkpoints.restore(make_state())[0] == 1
-    checkpoints.save(2, make_state(), CONFIG)
+    put(checkpoints, 2, make_state())
     checkpoints.close()
     assert kept(tmp_path) == [1, 2] and not leftover.exists()
 
@@ -168,7 +202,6 @@ def two_checkpoints(tmp_path_factory):
     return workdir
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # tasks that orbax leaves behind
 @pytest.mark.parametrize("offset", [0, *(pytest.param(n, marks=pytest.mark.slow) for n in range(1, len(DAMAGES)))])
 def test_a_damaged_checkpoint_never_comes_back_as_another_state(two_checkpoints, tmp_path, offset, caplog):
     """Every file of the newest checkpoint is damaged in turn: it is restored exactly, or the older one is."""
@@ -185,7 +218,7 @@ def test_a_damaged_checkpoint_never_comes_back_as_another_state(two_checkpoints,
         generator = generators_state(workdir)
         checkpoints = Checkpoints(workdir)
         step, restored = checkpoints.restore(make_state(9))
-        checkpoints.save(3, restored, CONFIG)  # a run goes on from there
+        put(checkpoints, 3, restored)  # a run goes on from there
         checkpoints.close()
         assert_same(restored, make_state(step))
         assert_same(generator, generators_state(two_checkpoints, step=2 if damage_spared(generator) else 1))
@@ -194,7 +227,6 @@ def test_a_damaged_checkpoint_never_comes_back_as_another_state(two_checkpoints,
             assert f"{workdir / 'checkpoints' / '2'} is damaged" in caplog.text
             assert kept(workdir) == [1, 3] and (workdir / "checkpoints" / "2.damaged").is_dir()
     assert noticed > 5
-    gc.collect()  # what orbax leaves behind is collected here, where its warning is expected
 
 
 def generators_state(workdir, *, step=None):
@@ -213,24 +245,23 @@ def damage_spared(variables) -> bool:
     return np.array_equal(variables["params"]["layer"]["kernel"], g.params["layer"]["kernel"])
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_when_all_are_damaged_nothing_is_restored(two_checkpoints, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(two_checkpoints, workdir)
-    for digests in workdir.glob("checkpoints/*/digests/metadata"):
-        DAMAGES["flipped"](digests)
+    for manifest in workdir.glob("checkpoints/*/manifest.json"):
+        DAMAGES["flipped"](manifest)
     checkpoints = Checkpoints(workdir)
     with pytest.raises(InputError, match="every checkpoint is damaged"):
         checkpoints.restore(make_state())
     checkpoints.close()
 
 
-def test_a_checkpoint_without_digests_still_loads(two_checkpoints, tmp_path):
+def test_a_checkpoint_without_a_manifest_still_loads(two_checkpoints, tmp_path):
     """Those of earlier versions have none."""
     workdir = tmp_path / "run"
     shutil.copytree(two_checkpoints, workdir)
-    for digests in workdir.glob("checkpoints/*/digests"):
-        shutil.rmtree(digests)
+    for manifest in workdir.glob("checkpoints/*/manifest.json"):
+        manifest.unlink()
     assert read_metrics(find_checkpoints(workdir)[0]) == {"psnr": 21.0}
     checkpoints = Checkpoints(workdir)
     step, restored = checkpoints.restore(make_state(9))
@@ -248,7 +279,7 @@ def test_a_state_that_is_not_finite_is_not_saved(tmp_path, field, value):
     state["d"] = state["d"].replace(**{field: broken}) if field != "opt_state" else broken_moments(state["d"], value)
     checkpoints = Checkpoints(tmp_path)
     with pytest.raises(NonFiniteError, match=rf"d/{field}/.* after step 2"):
-        checkpoints.save(2, state, CONFIG)
+        put(checkpoints, 2, state)
     checkpoints.close()
     assert kept(tmp_path) == [1]
 

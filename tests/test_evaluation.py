@@ -1,5 +1,6 @@
 """Evaluation sets, scores, results.json, the table, and eval.py's answers to bad input."""
 
+import dataclasses
 import json
 import math
 
@@ -12,6 +13,7 @@ import eval as eval_script
 from srgan_jax import evaluation
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation import command
+from srgan_jax.metrics import METRICS, Metric
 from srgan_jax.resize import imresize
 from srgan_jax.scripts import report_input_errors
 
@@ -29,9 +31,10 @@ def photos():
 
 @pytest.fixture
 def folder(tmp_path, photos):
+    (tmp_path / "photos").mkdir()
     for name, picture in photos.items():
-        Image.fromarray(picture.squeeze()).save(tmp_path / f"{name}.png")
-    return tmp_path
+        Image.fromarray(picture.squeeze()).save(tmp_path / "photos" / f"{name}.png")
+    return tmp_path / "photos"
 
 
 def test_plain_folder_makes_lr_and_crops_hr(folder):
@@ -61,7 +64,9 @@ def test_run_writes_results_and_pictures(folder, tmp_path):
     out = tmp_path / "out"
     method = evaluation.create_method("bicubic", scale=4)
     pairs = evaluation.read_set("set", folder, scale=4)
-    results = evaluation.run(method, [pairs], out, protocols=("matlab", "rgb"), distance=lambda sr, hr: 0.25)
+    scorers = evaluation.make_scorers(("psnr", "ssim"), protocols=("matlab", "rgb"))
+    scorers["vgg54"] = lambda samples: [0.25] * len(samples)
+    results = evaluation.run(method, [pairs], out, metrics=scorers)
     assert json.loads((out / "results.json").read_text()) == results
     scores = results["datasets"]["set"]
     assert scores["count"] == 3 and scores["cropped"] == 1
@@ -77,11 +82,59 @@ def test_run_writes_results_and_pictures(folder, tmp_path):
 
 def test_identical_pictures_are_null_and_infinite(folder, tmp_path):
     pairs = evaluation.read_set("set", folder, scale=4)
-    originals = iter([pairs.pair(i)[1] for i in range(3)])
-    method = evaluation.Method(lambda lr: next(originals), 4, {"name": "HR itself"})
-    results = evaluation.run(method, [pairs], tmp_path / "out", protocols=("matlab",))
+    method = evaluation.Method(lambda pairs, i, lr: pairs.pair(i)[1], 4, {"name": "HR itself"})
+    results = evaluation.run(method, [pairs], tmp_path / "out", metrics=evaluation.make_scorers(("psnr",)))
     assert results["datasets"]["set"]["mean"]["matlab"]["psnr"] is None
     assert "∞" in evaluation.table(results)
+
+
+def test_a_method_is_not_compared_with_itself(folder, tmp_path):
+    with pytest.raises(InputError, match="bicubic would be compared with itself"):
+        evaluation.evaluate_and_report("bicubic", [f"set={folder}"], tmp_path / "out", metrics=["psnr"], vs="bicubic")
+
+
+def test_a_new_metric_is_one_row(folder, tmp_path, monkeypatch, capsys):
+    """It is computed by default, in batches, printed, compared and reported; small pictures may lack it."""
+    sizes = []
+
+    def make(path):
+        def score(samples):
+            sizes.append(len(samples))
+            if any(sample.hr.shape[1] < 60 for sample in samples):
+                raise InputError("toy: expected 60 columns.")
+            return [float(sample.sr.mean() / sample.hr.mean()) for sample in samples]
+
+        return score
+
+    monkeypatch.setitem(METRICS, "toy", Metric("toy", "Toy", 2, "a toy", best=1, needs=("hr",), make=make))
+    evaluation.evaluate_and_report("bicubic", [f"set={folder}"], tmp_path / "out", protocols=["rgb"], vs="nearest")
+    results = json.loads((tmp_path / "out" / "results.json").read_text())
+    images = results["datasets"]["set"]["images"]
+    assert (
+        images["grey"]["toy"] is None and images["a"]["toy"] == pytest.approx(1, abs=0.1) and sizes[:4] == [3, 1, 1, 1]
+    )
+    assert results["metrics"]["toy"] == "a toy; best at 1" and results["datasets"]["set"]["mean"]["toy"] is None
+    printed = capsys.readouterr().out
+    assert "Toy → 1" in printed and "Toy: a toy; best at 1." in printed and "Toy, distance from 1 ↓" in printed
+    with pytest.raises(InputError, match=r"set/grey: toy: expected 60 columns\."):
+        evaluation.evaluate_and_report("bicubic", [f"set={folder}"], tmp_path / "other", metrics=["toy"])
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [("psnr", 30, 29), ("psnr", math.inf, 30), ("vgg54", 0.1, 0.2), ("contrast", 0.95, 1.1), ("ssim", 0.1, math.nan)],
+)
+def test_which_of_two_values_is_better(name, good, bad):
+    assert evaluation.better(name, good, bad) and not evaluation.better(name, bad, good)
+    assert not evaluation.better(name, bad, bad)
+
+
+def test_results_of_earlier_versions_are_still_read():
+    mean = {"paper": {"psnr": None, "ssim": 0.8}, "vgg54": 0.125, "unknown": 3}
+    scores = {"count": 1, "cropped": 0, "lr": {"origin": "files", "kernel": None, "border": None}, "mean": mean}
+    table = evaluation.table({"protocols": {"paper": "the paper's"}, "vgg54": "eq. 5", "datasets": {"Set5": scores}})
+    assert "| set | images | paper PSNR (dB) ↑ | paper SSIM ↑ | VGG54 ↓ |\n" in table
+    assert "| Set5 | 1 | ∞ | 0.8000 | 0.1250 |\n" in table and "Set5: LR files." in table
 
 
 def test_feature_distance_is_zero_for_one_picture_and_grows(photos):
@@ -145,46 +198,75 @@ def test_pictures_that_would_be_converted_silently_are_refused(tmp_path, mode, f
         evaluation.read_set("x", tmp_path, scale=4).pair(0)
 
 
-def fake_results(psnr, ssim):
-    images = {str(i): {"matlab": {"psnr": p, "ssim": s}} for i, (p, s) in enumerate(zip(psnr, ssim, strict=True))}
-    return {"protocols": {"matlab": ""}, "datasets": {"set": {"images": images}}}
+def fake_results(name, psnr, contrast):
+    images = {
+        str(i): {"matlab": {"psnr": p}, "contrast": c} for i, (p, c) in enumerate(zip(psnr, contrast, strict=True))
+    }
+    return {"method": {"name": name}, "datasets": {"set": {"images": images, "mean": images["0"]}}}
 
 
 def test_comparison_pairs_pictures():
     rng = np.random.default_rng(0)
     psnr, gain = rng.normal(28, 2, 14), rng.normal(0.5, 0.2, 14)
-    mine, theirs = (fake_results([*values, None], np.full(15, 0.8)) for values in (psnr + gain, psnr))
-    compared = evaluation.compare(mine, theirs)["set"]["matlab"]
-    assert compared["psnr"]["count"] == 14  # the identical picture has no difference to speak of
-    assert compared["psnr"]["mean_difference"] == pytest.approx(gain.mean())
-    assert compared["psnr"]["wilcoxon_p"] == pytest.approx(stats.wilcoxon(psnr + gain, psnr).pvalue)
+    mine = fake_results("mine", [*(psnr + gain), None], np.full(15, 1.2))
+    theirs = fake_results("theirs", [*psnr, None], np.full(15, 0.9))
+    comparison = evaluation.compare(mine, theirs)
+    assert comparison["method"] == {"name": "mine"} and comparison["other"] == {"name": "theirs"}
+    compared = comparison["datasets"]["set"]["matlab"]["psnr"]
+    assert compared["count"] == 14  # the identical picture has no difference to speak of
+    assert compared["mean_difference"] == pytest.approx(gain.mean()) and compared["better"] == "mine"
+    assert compared["wilcoxon_p"] == pytest.approx(stats.wilcoxon(psnr + gain, psnr).pvalue)
     # A percentile bootstrap of a mean is close to the normal interval.
     half = 1.96 * gain.std() / np.sqrt(14)
-    assert compared["psnr"]["interval"] == pytest.approx([gain.mean() - half, gain.mean() + half], abs=0.02)
-    assert compared["ssim"] == {"mean_difference": 0.0, "interval": [0.0, 0.0], "wilcoxon_p": None, "count": 15}
-    assert "| set | matlab | PSNR | +0." in evaluation.comparison_table({"set": {"matlab": compared}}, "a", "b")
+    assert compared["interval"] == pytest.approx([gain.mean() - half, gain.mean() + half], abs=0.02)
+    # Contrast is best at 1: 1.2 is further from it than 0.9.
+    contrast = comparison["datasets"]["set"]["contrast"]
+    assert contrast["mean_difference"] == pytest.approx(0.1) and contrast["better"] == "theirs"
+    table = evaluation.comparison_table(comparison)
+    assert "mine minus theirs" in table and "| set | matlab PSNR (dB) ↑ | +0." in table
+    assert "| set | contrast, distance from 1 ↓ | +0.100 | +0.100 … +0.100 |" in table
+
+
+def test_no_difference_favours_nobody():
+    results = fake_results("mine", [28.0, 29.0], [1.0, 1.0])
+    compared = evaluation.compare(results, results | {"method": {"name": "theirs"}})["datasets"]["set"]
+    expected = {"mean_difference": 0.0, "interval": [0.0, 0.0], "wilcoxon_p": None, "count": 2, "better": None}
+    assert compared["matlab"]["psnr"] == compared["contrast"] == expected
 
 
 def test_comparison_and_report_of_two_methods(folder, tmp_path, capsys, monkeypatch):
     out, page = tmp_path / "out", tmp_path / "page"
-    monkeypatch.setattr(command, "load_vgg19", lambda path, layers: ({}, "caffe"))
-    monkeypatch.setattr(command.scoring, "make_feature_distance", lambda params, preprocessing: lambda sr, hr: 0.125)
+    row = dataclasses.replace(METRICS["vgg54"], make=lambda path: lambda samples: [0.125] * len(samples))
+    monkeypatch.setitem(METRICS, "vgg54", row)
     evaluation.evaluate_and_report(
-        "bicubic", [f"set={folder}"], out, protocols=["matlab"], vs="nearest", report=page, vgg="vgg.npz", tile=0
+        "bicubic",
+        [f"set={folder}"],
+        out,
+        protocols=["matlab"],
+        metrics=["psnr", "ssim", "vgg54"],
+        vs="nearest",
+        report=page,
     )
     assert "bicubic minus nearest" in capsys.readouterr().out
-    compared = json.loads((out / "comparison.json").read_text())["set"]["matlab"]["psnr"]
+    compared = json.loads((out / "comparison.json").read_text())
+    assert compared["method"]["name"] == "bicubic" and compared["other"]["name"] == "nearest"
     psnr = [
         json.loads((d / "results.json").read_text())["datasets"]["set"]["mean"]["matlab"]["psnr"]
         for d in (out, out / "vs")
     ]
+    compared = compared["datasets"]["set"]["matlab"]["psnr"]
     assert compared["mean_difference"] == pytest.approx(psnr[0] - psnr[1]) and psnr[0] > psnr[1]
     text = (page / "index.html").read_text()
     # Three pictures, each whole and as crops of both methods and HR; nothing is loaded from elsewhere.
-    assert text.count('src="data:image/') == 3 * 4 and "http" not in text
-    assert text.count("matlab: ") > 6 and "<td>bicubic</td>" in text
+    assert text.count('src="data:image/') == 3 * 4 and "http" not in text and "`" not in text
+    assert text.count("matlab PSNR (dB)") > 6 and "<td>bicubic</td>" in text
     # The feature distance of each method: in the table, and below its crop of each picture.
     assert text.count("<td>0.1250</td>") == 2 and text.count("VGG54: 0.1250") == 2 * 3
+
+    with pytest.raises(
+        InputError, match=r"comparison\.json is of an earlier comparison, and this run compares nothing"
+    ):
+        evaluation.evaluate_and_report("bicubic", [f"set={folder}"], out, metrics=["psnr"])
 
 
 @pytest.mark.parametrize(

@@ -7,16 +7,20 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 
 import jax
 import numpy as np
 import pytest
 from flax import serialization
+from PIL import Image
 from tiny import make_tiny_config, read_state
 
-from srgan_jax import generators, loop, sharding
+from srgan_jax import generators, loop, sharding, stages
+from srgan_jax.data.loader import CropLoader
 from srgan_jax.errors import InputError, Interrupted, NonFiniteError
+from srgan_jax.files import locked
 from srgan_jax.logs import drop_lines_after
 from srgan_jax.models import MSRResNet, SRResNet
 from srgan_jax.weights.release import write_release
@@ -82,8 +86,8 @@ def signal_after(monkeypatch, step, number=signal.SIGTERM):
     """Send this process a signal while its `step`-th step runs."""
     compile_step, count = sharding.compile_step, iter(range(1, 1000))
 
-    def compile_with_signal(*arguments):
-        step_fn = compile_step(*arguments)
+    def compile_with_signal(*arguments, **options):
+        step_fn = compile_step(*arguments, **options)
 
         def run(*inputs):
             if next(count) == step:
@@ -116,9 +120,9 @@ def test_a_signal_saves_and_the_same_call_goes_on(run, tmp_path, monkeypatch):
 def fake_step(monkeypatch, change=lambda count, state, metrics: (state, metrics)):
     """In place of the compiled step, one that does nothing; `change` sees the number of its call."""
 
-    def compile_step(step, mesh):
+    def compile_step(step, mesh, *, seed):
         count = iter(range(1, 1000))
-        return lambda state, batch, frozen: change(next(count), state, {"g/loss": np.float32(1)})
+        return lambda state, batch, frozen, number: change(next(count), state, {"g/loss": np.float32(1)})
 
     monkeypatch.setattr(sharding, "compile_step", compile_step)
 
@@ -199,8 +203,8 @@ def test_a_running_average_is_evaluated_saved_and_chosen(run, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"generator__features": 4}, "features=8, but this config has 4; set --config.generator.features=8"),
-        ({"scale": 2}, "trained with scale=4, but this config has 2; set --config.scale=4"),
+        ({"generator__features": 4}, "features=8, but this config has 4; set config.generator.features=8"),
+        ({"scale": 2}, "trained with scale=4, but this config has 2; set config.scale=4"),
         ({"generator__global_skip": "bicubic"}, "trained with generator.global_skip='none', but this config has"),
         ({"generator__output_activation": "tanh"}, "trained with generator.output_activation='none', but this config"),
         ({"init_from": "nowhere"}, "nowhere: no such file or directory"),
@@ -218,13 +222,79 @@ def test_init_from_something_else_is_refused(run, changes, message, tmp_path):
 @pytest.mark.parametrize(
     ("module", "message"),
     [
-        (MSRResNet(), "there: a network with network='msrresnet' cannot be trained here"),
+        (MSRResNet(), "there: trained with generator.network='msrresnet', but this config has 'srresnet'"),
         (SRResNet(batch_norm=False, features=8, num_blocks=1), "there: a network with batch_norm=False cannot be"),
     ],
 )
 def test_init_from_a_network_that_is_not_trained_here_is_refused(module, message):
     with pytest.raises(InputError, match=message):
-        loop.check_same_generator("there", module, make_config())
+        stages.check_module(module, "there", make_config())
+
+
+@pytest.mark.parametrize(
+    ("changes", "merit"),
+    [
+        ({"stage": "content"}, 25.0),
+        ({"stage": "adversarial"}, None),  # its PSNR falls: none is better than the newest
+        ({"stage": "adversarial", "best_metric": "psnr"}, 25.0),
+        ({"stage": "adversarial", "best_metric": "vgg54"}, -0.5),  # the lower the better
+        ({"stage": "content", "best_metric": "newest"}, None),
+    ],
+)
+def test_a_run_names_the_metric_that_chooses_its_best_checkpoint(changes, merit):
+    config = make_config(eval_metrics="psnr,vgg54", **changes)
+    assert loop.metric_names(config) == ["psnr", "vgg54"]
+    assert loop.merit_of(config, {"psnr": 25.0, "vgg54": 0.5}) == merit
+    assert loop.merit_of(config, None) is None
+    with pytest.raises(InputError, match=r"best_metric='niqe' is not evaluated; it must be one of config.eval_metrics"):
+        loop.metric_names(make_config(best_metric="niqe"))
+
+
+def write_pictures(folder, names):
+    folder.mkdir(exist_ok=True)
+    for name in names:
+        pixels = np.random.default_rng(len(name)).integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(pixels).save(folder / f"{name}.png")
+
+
+def test_changed_pictures_are_named_when_a_run_goes_on(tmp_path, monkeypatch, capsys):
+    write_pictures(tmp_path / "photos", ["a", "bb", "ccc", "dddd"])
+    changes = {"data__source": "folder", "data__path": str(tmp_path / "photos"), "data__holdout": 0.0, "eval_every": 0}
+    fake_step(monkeypatch)
+    loop.train(make_config(**changes, num_steps=1), tmp_path / "run")
+    loop.train(make_config(**changes, num_steps=2), tmp_path / "run")
+    assert "Warning" not in capsys.readouterr().err
+    (tmp_path / "photos" / "a.png").unlink()
+    write_pictures(tmp_path / "photos", ["eeeee"])
+    (tmp_path / "photos" / "bb.png").write_bytes((tmp_path / "photos" / "ccc.png").read_bytes() + b"\0")
+    loop.train(make_config(**changes, num_steps=3), tmp_path / "run")
+    expected = "have changed since the last start: 1 added (eeeee.png); 1 removed (a.png); 1 replaced (bb.png)."
+    assert expected in capsys.readouterr().err
+
+
+def test_a_second_program_in_the_same_directory_is_refused(tmp_path, monkeypatch):
+    fake_step(monkeypatch)
+    with locked(tmp_path), pytest.raises(InputError, match="is in use by another program"):
+        loop.train(make_config(), tmp_path)
+    loop.train(make_config(eval_every=0), tmp_path)
+
+
+def test_a_signal_is_heard_while_pictures_do_not_come(tmp_path, monkeypatch):
+    """What has been trained by then is saved."""
+    release, batch = threading.Event(), CropLoader.batch
+
+    def slow_batch(self, step, **options):
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+            release.wait(60)
+        return batch(self, step, **options)
+
+    monkeypatch.setattr(CropLoader, "batch", slow_batch)
+    fake_step(monkeypatch)
+    with pytest.raises(Interrupted, match="stopped at step 3 by SIGTERM"):
+        loop.train(make_config(num_steps=6, eval_every=0, save_every=2, data__prefetch=1), tmp_path)
+    release.set()
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["2", "3"]
 
 
 def test_lines_beyond_the_restored_step_are_dropped(tmp_path):
@@ -254,8 +324,8 @@ from tiny import make_tiny_config, read_state
 
 compile_step = sharding.compile_step
 
-def compile_slow_step(*arguments):  # steps of milliseconds would all be done before a signal comes
-    step = compile_step(*arguments)
+def compile_slow_step(*arguments, **options):  # steps of milliseconds would all be done before a signal comes
+    step = compile_step(*arguments, **options)
     def run(*inputs):
         time.sleep(float(sys.argv[2]))
         return step(*inputs)

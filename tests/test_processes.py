@@ -16,9 +16,8 @@ from tiny import initialise, make_tiny_config, read_state
 
 from srgan_jax import processes
 from srgan_jax.errors import InputError
-from srgan_jax.generators import architecture_of
 from srgan_jax.images import save_image
-from srgan_jax.models import SRResNet
+from srgan_jax.models import SRResNet, architecture_of
 from srgan_jax.weights.release import write_release
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -36,7 +35,9 @@ workdir, steps, pause, *group = sys.argv[1:]
 def telling(word, function):
     def tell(self, *arguments, **options):
         result = function(self, *arguments, **options)
-        state = result if word == "restored" else arguments[1]
+        step, state = result if word == "restored" else arguments[:2]
+        if not step:  # a new run
+            return result
         digest = hashlib.sha256()
         for array in jax.tree.leaves(jax.device_get(state)):
             digest.update(array.tobytes())
@@ -48,8 +49,8 @@ checkpoints.Checkpoints.restore = telling("restored", checkpoints.Checkpoints.re
 checkpoints.Checkpoints.save = telling("saved", checkpoints.Checkpoints.save)
 compile_step = sharding.compile_step
 
-def compile_slow_step(*arguments):
-    step = compile_step(*arguments)
+def compile_slow_step(*arguments, **options):
+    step = compile_step(*arguments, **options)
     def run(*inputs):
         time.sleep(float(pause))
         return step(*inputs)

@@ -36,7 +36,7 @@ for count in (1, 8):
     for i, batch in enumerate(batches):
         placed = sharding.place_batch(batch, mesh)
         assert placed["hr"].addressable_shards[0].data.shape[0] == 8 * accumulate // count
-        state, metrics = step(state, placed, frozen)
+        state, metrics = step(state, placed, frozen, 0)
         found[f"{count}/{i}/metrics"] = metrics
         if i in (0, 2):
             for name, network in state.items():

@@ -1,6 +1,7 @@
 """Sources: what they find, what they read, and how they refuse."""
 
 import io
+import os
 import pathlib
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 from PIL import Image
 
 from srgan_jax.data import sources
-from srgan_jax.images import ImageError
+from srgan_jax.images import ImageError, decode_image
 
 
 def picture(height, width, seed=0):
@@ -42,6 +43,18 @@ def test_folder_is_recursive_sorted_and_skips_what_is_no_picture(folder):
     assert [source.name(index) for index in range(len(source))] == list(source.names)
     assert all(source[index].shape == (9, 7, 3) and source.size(index) == (9, 7) for index in range(len(source)))
     np.testing.assert_array_equal(source[3], picture(9, 7))
+
+
+def test_pipes_and_programs_are_no_pictures(folder, monkeypatch):
+    """A pipe would be read for ever; an EPS, whatever it is called, would start Ghostscript."""
+    os.mkfifo(folder / "pipe.png")
+    assert "pipe.png" not in sources.FolderSource(folder).names
+    with pytest.raises(ImageError, match=r"pipe\.png: is no regular file"):
+        decode_image(folder / "pipe.png")
+    (folder / "program.png").write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n")
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *arguments: pytest.fail("Ghostscript was started"))
+    with pytest.raises(ImageError, match=r"program\.png: not an image"):
+        decode_image(folder / "program.png")
 
 
 def test_folder_errors_are_one_sentence(folder):

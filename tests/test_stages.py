@@ -1,6 +1,7 @@
 """The stages: the degradation, and each step against a plain account of it and against PyTorch."""
 
 import importlib
+import itertools
 
 import flax.linen as nn
 import jax
@@ -11,11 +12,11 @@ import pytest
 from flax.traverse_util import flatten_dict
 from tiny import make_tiny_batch, make_tiny_config, quick_jit
 
-from configs import release
-from srgan_jax import images, losses, models, stages
+from srgan_jax import images, models, stages, steps
+from srgan_jax.configs import release
 from srgan_jax.errors import InputError
 from srgan_jax.layers import batch_norm
-from srgan_jax.models import Discriminator
+from srgan_jax.losses.adversarial import vanilla_discriminator
 from srgan_jax.resize import MARGIN_LR, imresize
 from srgan_jax.schedules import SCHEDULES
 
@@ -32,7 +33,7 @@ def test_degrade_cuts_and_turns_the_whole_pictures_lr(scale):
     size = crop + 2 * margin
     batch = {"hr": np.stack([padded[y : y + size, x : x + size] for y, x in starts]), "turn": turns}
 
-    lr, hr = quick_jit(lambda batch: stages.degrade(batch, scale))(batch)
+    lr, hr = quick_jit(lambda batch: steps.degrade(batch, scale))(batch)
     assert lr.dtype == hr.dtype == jnp.float32
     whole = imresize(picture, 1 / scale)
     for i, (y, x) in enumerate(starts):
@@ -84,7 +85,7 @@ def step_of(config, batch):
     """(state before, after, metrics) of one step."""
     stage = stages.create_stage(config)
     before = quick_jit(stage.init)(jax.random.key(0))
-    return before, *quick_jit(stage.step)(before, batch, stage.frozen)
+    return before, *quick_jit(stage.step)(before, batch, stage.frozen, jax.random.key(1))
 
 
 @pytest.fixture(scope="module", params=STAGES)
@@ -127,16 +128,17 @@ def test_a_step_equals_a_plain_account_of_it(run):
 
     @quick_jit
     def reference(variables, batch):
-        modules = {"g": stages.create_generator(config), "d": Discriminator(**config.discriminator)}
+        g = models.create_generator(models.architecture_in(config.to_dict()))
+        modules = {"g": g, "d": models.create_discriminator(config.discriminator.to_dict())}
         networks = {name: variables[name] | {"apply": modules[name].apply} for name in variables}
         g, result = networks["g"], {}
-        lr, hr = stages.degrade(batch, config.scale)
+        lr, hr = steps.degrade(batch, config.scale)
         if adversarial:
             d = networks["d"]
             sr = apply(g, g["params"], lr)[0]
 
             def d_loss(params):
-                return losses.discriminator_loss(apply(d, params, hr)[0], apply(d, params, sr)[0])
+                return vanilla_discriminator(apply(d, params, hr)[0], apply(d, params, sr)[0])
 
             result["d/loss"], grads = jax.value_and_grad(d_loss)(d["params"])
             _, of_real = apply(d, d["params"], hr)
@@ -174,7 +176,7 @@ def test_a_step_equals_pytorchs(run):
     import torch_reference as reference
 
     config, batch, before, after, metrics = run
-    lr, hr = (reference.nchw(x) for x in quick_jit(lambda batch: stages.degrade(batch, config.scale))(batch))
+    lr, hr = (reference.nchw(x) for x in quick_jit(lambda batch: steps.degrade(batch, config.scale))(batch))
 
     def twin(module, name):
         reference.load(module, flat(before[name].params) | flat(before[name].batch_stats))
@@ -271,7 +273,7 @@ def test_the_running_average_of_g():
         expected = g if expected is None else jax.tree.map(lambda a, g: decay * a + (1 - decay) * g, expected, g)
         for key, value in flat(expected).items():
             np.testing.assert_allclose(flat(state["g_ema"])[key], value, rtol=1e-5, atol=1e-7, err_msg=key)
-        state, _ = step(state, batch, stage.frozen)
+        state, _ = step(state, batch, stage.frozen, jax.random.key(1))
 
 
 def test_the_discriminators_own_rate(run):
@@ -285,6 +287,70 @@ def test_the_discriminators_own_rate(run):
             for after in (slow, fast)
         ]
         np.testing.assert_allclose(sizes[1], factor * sizes[0], rtol=1e-2)
+
+
+RECIPE = {
+    "stage": "adversarial",
+    "data__crop_size": 32,
+    "jitter": 5,
+    "hold_batch_norm": True,
+    "losses__mse": 0.0,
+    "losses__l1": 0.01,
+    "losses__lr_l1": 1.0,
+    "losses__phase": 1.0,
+    "losses__adversarial": 5e-3,
+}
+
+
+@pytest.mark.parametrize("head", ["pool", "patch", "dense"])
+@pytest.mark.parametrize("norm", ["spectral", "none", "batch"])
+def test_every_form_of_d_learns_and_teaches(head, norm):
+    config = make_tiny_config(**RECIPE, discriminator__head=head, discriminator__norm=norm)
+    before, after, metrics = step_of(config, make_tiny_batch(config, rows=ROWS))
+    assert all(np.isfinite(value) for value in jax.tree.leaves(metrics))
+    for name in ("g", "d"):
+        old, new = flat(before[name].params), flat(after[name].params)
+        assert [key for key in old if np.array_equal(old[key], new[key])] == []
+    # G's running statistics are held, and D's move with what it sees.
+    jax.tree.map(np.testing.assert_array_equal, before["g"].batch_stats, after["g"].batch_stats)
+    old, new = flat(before["d"].batch_stats), flat(after["d"].batch_stats)
+    held = [key for key in old if not key.endswith("sigma") and np.array_equal(old[key], new[key])]
+    assert bool(old) == (norm != "none") and held == []
+
+
+def test_spectral_normalisation_bounds_the_slope():
+    """Each kernel, as a matrix, has the largest singular value 1 once the estimates have converged."""
+    d = models.Discriminator(features=4, hidden=8, head="pool", norm="spectral")
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype(np.float32)
+    variables = jax.device_get(quick_jit(d.init)(jax.random.key(0), images))
+    refine = quick_jit(lambda v: v | d.apply(v, images, train=True, mutable=["batch_stats"])[1])
+    for _ in range(60):
+        variables = refine(variables)
+    kernel = variables["params"]["conv3"]["kernel"]
+    largest = np.linalg.svd(kernel.reshape(-1, kernel.shape[-1]), compute_uv=False)[0]
+    estimate = flat(variables["batch_stats"])["conv3_norm/conv3/kernel/sigma"]
+    np.testing.assert_allclose(estimate, largest, rtol=1e-3)
+
+
+def test_d_learns_alone_first():
+    config = make_tiny_config(**RECIPE, discriminator_first=2)
+    batch = make_tiny_batch(config, rows=2)
+    stage = stages.create_stage(config)
+    step, states = quick_jit(stage.step), [quick_jit(stage.init)(jax.random.key(0))]
+    for number in range(3):
+        states.append(step(states[-1], batch, stage.frozen, jax.random.key(number))[0])
+    moved = [
+        {name: int(new[name].step) > int(old[name].step) for name in ("g", "d")}
+        for old, new in itertools.pairwise(states)
+    ]
+    assert moved == [{"g": False, "d": True}] * 2 + [{"g": True, "d": True}]
+    jax.tree.map(np.testing.assert_array_equal, states[0]["g"].params, states[2]["g"].params)
+
+
+def test_gs_own_warm_up():
+    config = make_tiny_config(optimizer__generator_warmup_steps=4, optimizer__learning_rate=0.4)
+    rate = stages.create_stage(config).learning_rate
+    np.testing.assert_allclose([float(rate(step)) for step in range(6)], [0.1, 0.2, 0.3, 0.4, 0.4, 0.4], rtol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -301,9 +367,10 @@ def test_the_discriminators_own_rate(run):
         ({"generator__output_activation": "tahn"}, "generator.output_activation: no 'tahn'; did you mean 'tanh'"),
         ({"generator__prelu": "one"}, "generator.prelu: no 'one'; choose from channel, shared"),
         ({"dtype": "float16"}, "config.dtype: no 'float16'"),
-        ({"scale": 3}, "power of two, got 3"),
-        ({"scale": 0}, "power of two, got 0"),
-        ({"scale": -4}, "power of two, got -4"),
+        ({"scale": 3}, "config.scale must be one of 1, 2, 4, 8, 16, got 3"),
+        ({"scale": -4}, "config.scale must be one of 1, 2, 4, 8, 16, got -4"),
+        ({"generator__network": "srresnat"}, "config.generator.network: no 'srresnat'; did you mean 'srresnet'"),
+        ({"discriminator__network": "unet"}, "config.discriminator.network: no 'unet'; choose from srgan"),
         ({"data__crop_size": 18}, "multiple of scale=4, got 18; try 16"),
         ({"data__crop_size": 2}, "multiple of scale=4, got 2; try 4"),
         ({"data__crop_size": 0}, "multiple of scale=4, got 0; try 4"),
@@ -318,6 +385,8 @@ def test_the_discriminators_own_rate(run):
         ({"optimizer__schedule": "cosine", "optimizer__warmup_steps": 4}, "warmup_steps"),
         ({"optimizer__schedule": "cosine", "num_steps": 0}, "num_steps"),
         ({"num_steps": -1}, "num_steps"),
+        ({"jitter": 16}, "jitter must be less than data.crop_size=16, got 16"),
+        ({"discriminator__head": "pol"}, "config.discriminator.head: no 'pol'; did you mean 'pool'"),
     ],
     ids=str,
 )
@@ -327,7 +396,7 @@ def test_bad_fields_are_refused(changes, message):
 
 
 def test_piecewise_schedule_is_the_papers():
-    optimizer = importlib.import_module("configs.srgan_vgg54").get_config().optimizer
+    optimizer = importlib.import_module("srgan_jax.configs.srgan_vgg54").get_config().optimizer
     rate = SCHEDULES["piecewise"](optimizer, 200_000)
     rates = [float(rate(step)) for step in (0, 99_999, 100_000, 199_999)]  # steps count from 0
     np.testing.assert_allclose(rates, [1e-4, 1e-4, 1e-5, 1e-5], rtol=1e-6)
@@ -355,11 +424,12 @@ TABLE_1 = {
 @pytest.mark.parametrize("name", TABLE_1)
 def test_the_five_variants_of_table_1(name, monkeypatch):
     stage_name, num_steps, weights, decay_at = TABLE_1[name]
-    config = importlib.import_module(f"configs.{name}").get_config()
+    config = importlib.import_module(f"srgan_jax.configs.{name}").get_config()
     assert config.stage == stage_name and config.num_steps == num_steps
     assert {term: weight for term, weight in config.losses.items() if weight} == weights
     assert (config.batch_size, config.data.crop_size, config.scale) == (16, 96, 4)
     assert config.generator.to_dict() == {
+        "network": "srresnet",
         "features": 64,
         "num_blocks": 16,
         "global_skip": "none",
@@ -369,7 +439,13 @@ def test_the_five_variants_of_table_1(name, monkeypatch):
         "prelu": "channel",
         "trunk_prelu": False,
     }
-    assert config.discriminator.to_dict() == {"features": 64, "hidden": 1024}
+    assert config.discriminator.to_dict() == {
+        "network": "srgan",
+        "features": 64,
+        "head": "dense",
+        "hidden": 1024,
+        "norm": "batch",
+    }
     optimizer = config.optimizer
     assert (optimizer.learning_rate, optimizer.b1, optimizer.decay_at, optimizer.decay_factor) == (
         *(1e-4, 0.9),

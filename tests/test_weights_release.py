@@ -99,6 +99,7 @@ def test_the_header_says_what_the_file_is(variables, tmp_path):
     header = safe_open(path, framework="np").metadata()
     assert json.loads(header.pop("architecture")) == FULL and json.loads(header.pop("step")) == 7
     assert header.pop("sha256") == generators.load(path).sha256() and len(header.pop("header_sha256")) == 64
+    assert json.loads(header.pop("graph"))[-1] == {"op": "identity", "inputs": ["add14"], "output": "sr"}
     ranges = "lr [0, 1], sr [-1, 1], NHWC"
     version = srgan_jax.__version__
     assert header == {"format": release.FORMAT, "version": version, "scale": "2", "channels": "3", "ranges": ranges}
@@ -139,21 +140,25 @@ def test_importing_the_package_imports_no_jax():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"depth": 3}, "made by another version: srresnet has no field 'depth'"),
-        ({"network": "rrdb"}, "no network 'rrdb'; choose from msrresnet, srresnet"),
-        ({"scale": 3}, "scale is 3, not one of 1, 2, 4"),
-        ({"num_blocks": 10**9}, "num_blocks is 1000000000, not 0 to 1024"),
-        ({"features": "64"}, "features is '64', not 1 to 1024"),
-        ({"channels": 0}, "channels is 0, not 1 to 1024"),
-        ({"trunk_prelu": 1}, "trunk_prelu is 1, not one of False, True"),
-        ({"prelu": "none"}, "prelu is 'none', not one of channel, shared"),
-        ({"output_range": None}, "output_range is None"),
+        ({"depth": 3}, "depth: srresnet has no such field"),
+        ({"network": "rrdb"}, "network: no 'rrdb'; choose from msrresnet, srresnet"),
+        ({"scale": 3}, "scale must be one of 1, 2, 4, 8, 16, got 3"),
+        ({"num_blocks": 10**9}, "num_blocks must be a whole number from 0 to 1024, got 1000000000"),
+        ({"features": "64"}, "features must be a whole number from 1 to 1024, got '64'"),
+        ({"channels": 0}, "channels must be a whole number from 1 to 1024, got 0"),
+        ({"trunk_prelu": 1}, "trunk_prelu must be one of False, True, got 1"),
+        ({"prelu": "none"}, "prelu: no 'none'; choose from channel, shared"),
+        ({"output_range": None}, "output_range: no None"),
     ],
 )
 def test_architectures_that_cannot_be_are_refused(variables, change, message, tmp_path):
-    release.write_release(tmp_path / "model.safetensors", ARCHITECTURE | change, variables)
+    path, architecture = tmp_path / "model.safetensors", ARCHITECTURE | change
+    header = {"format": release.FORMAT, "architecture": json.dumps(architecture)}
+    save_file(flatten_dict(variables, sep="/"), path, metadata=header)
+    with pytest.raises(InputError, match=f"of another version of srgan_jax: {message}"):
+        generators.load(path)
     with pytest.raises(InputError, match=message):
-        generators.load(tmp_path / "model.safetensors")
+        release.write_release(tmp_path / "other.safetensors", architecture, variables)
 
 
 def test_nan_is_refused(variables, tmp_path):

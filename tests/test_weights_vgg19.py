@@ -302,33 +302,33 @@ def test_an_interrupted_download_goes_on(server, tmp_path):
     path = tmp_path / "new" / "vgg.h5"
     for missing in ("200,000", "100,000"):
         with pytest.raises(InputError, match=f"the connection broke with {missing} bytes to go.*Run the same command"):
-            fetch(f"{server}/breaks", path, MD5)
+            fetch(f"{server}/breaks", path, algorithm="md5", digest=MD5)
         assert [p.name for p in path.parent.iterdir()] == ["vgg.h5.partial"]
-    fetch(f"{server}/breaks", path, MD5)
+    fetch(f"{server}/breaks", path, algorithm="md5", digest=MD5)
     assert path.read_bytes() == CONTENT and [p.name for p in path.parent.iterdir()] == ["vgg.h5"]
-    fetch(f"{server}/breaks", path, MD5)
+    fetch(f"{server}/breaks", path, algorithm="md5", digest=MD5)
     assert Handler.requests == [0, 100_000, 200_000]  # what is there is not fetched again
 
 
 def test_a_server_without_ranges_starts_anew(server, tmp_path):
     (tmp_path / "vgg.h5.partial").write_bytes(CONTENT[:1000])
-    fetch(f"{server}/whole", tmp_path / "vgg.h5", MD5)
+    fetch(f"{server}/whole", tmp_path / "vgg.h5", algorithm="md5", digest=MD5)
     assert (tmp_path / "vgg.h5").read_bytes() == CONTENT
 
 
 def test_a_download_that_only_lacked_its_name(server, tmp_path):
     (tmp_path / "vgg.h5.partial").write_bytes(CONTENT)
-    fetch(f"{server}/breaks", tmp_path / "vgg.h5", MD5)
+    fetch(f"{server}/breaks", tmp_path / "vgg.h5", algorithm="md5", digest=MD5)
     assert (tmp_path / "vgg.h5").read_bytes() == CONTENT
 
 
 def test_other_contents_are_not_kept(server, tmp_path):
     with pytest.raises(InputError, match=f"has the MD5 {MD5}, not 0000; nothing of it is kept"):
-        fetch(f"{server}/whole", tmp_path / "vgg.h5", "0000")
+        fetch(f"{server}/whole", tmp_path / "vgg.h5", algorithm="md5", digest="0000")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "vgg.h5").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"vgg\.h5 is there, but with the MD5 .*move it away"):
-        fetch(f"{server}/whole", tmp_path / "vgg.h5", MD5)
+        fetch(f"{server}/whole", tmp_path / "vgg.h5", algorithm="md5", digest=MD5)
     assert (tmp_path / "vgg.h5").read_bytes() == b"mine"
 
 

@@ -6,10 +6,10 @@ import functools
 import jax
 import numpy as np
 
-from configs import base
-from srgan_jax import generators, sharding
+from srgan_jax import sharding
 from srgan_jax.checkpoints import Checkpoints
-from srgan_jax.models import SRResNet
+from srgan_jax.configs import base
+from srgan_jax.models import SRResNet, architecture_of
 from srgan_jax.resize import MARGIN_LR
 from srgan_jax.stages import create_stage
 from srgan_jax.weights.release import write_release
@@ -47,9 +47,12 @@ def make_tiny_batch(config, rows=2, seed=0):
 def write_tiny_run(workdir, *, step=4, **changes):
     """A run's directory with one checkpoint, of networks as they are at the start."""
     config = make_tiny_config(**changes)
-    state = sharding.compile_init(create_stage(config).init, sharding.create_mesh(jax.devices()[:1]))(jax.random.key(0))
+    stage = create_stage(config)
+    state = sharding.compile_init(stage.init, sharding.create_mesh(jax.devices()[:1]))(jax.random.key(0))
     with contextlib.closing(Checkpoints(workdir)) as checkpoints:
-        checkpoints.save(step, state, config.to_dict(), psnr=20.0)
+        checkpoints.save(
+            step, state, config.to_dict(), generators=stage.generators(state), scores={"psnr": 20.0}, merit=20.0
+        )
     return workdir
 
 
@@ -73,6 +76,6 @@ def initialise(module, *inputs, seed=0):
 def write_bicubic_network(path, *, channels=3):
     """A release file of a network that gives the bicubic enlargement exactly, as its own output is zero."""
     module = SRResNet(channels=channels, features=4, num_blocks=1, global_skip="bicubic", zero_init_output=True)
-    architecture = generators.architecture_of(module)
+    architecture = architecture_of(module)
     write_release(path, architecture, initialise(module, np.zeros((1, 8, 8, channels), np.float32)))
     return path

@@ -45,6 +45,7 @@ class CropLoader:
 
     Attributes:
       skipped: name -> reason of the pictures found unusable so far: unreadable, or smaller than a crop.
+      reading: the names of the pictures that are being read, by the thread that reads.
 
     Raises:
       InputError: a value out of range, or a source without pictures.
@@ -80,6 +81,7 @@ class CropLoader:
         self.source, self.batch_size, self.crop_size, self.scale = source, batch_size, crop_size, scale
         self.seed, self.augment = seed, augment
         self.skipped: dict[str, str] = {}
+        self.reading: dict[int, str] = {}  # by thread, the picture that it reads
         self._usable: dict[int, bool] = {}
         self._lock = threading.Lock()
         self._cache = _Cache(max_bytes=int(cache_mb * 2**20))
@@ -154,11 +156,14 @@ class CropLoader:
             return None
         image = self._cache.get(index)
         if image is None:
+            self.reading[threading.get_ident()] = self.source.name(index)
             try:
                 image = self.source[index]
                 self._check_size(index, *image.shape[:2])
             except ImageError as error:
                 return self._skip(index, str(error))
+            finally:
+                self.reading.pop(threading.get_ident(), None)
             height, width = (side // self.scale * self.scale for side in image.shape[:2])
             image = image[:height, :width]
             self._usable[index] = True
@@ -263,6 +268,9 @@ class _Cache:
                 self._bytes -= self._images.popitem(last=False)[1].nbytes
 
 
+POLL, PATIENCE = 0.5, 30.0  # seconds: between looks at a batch that is late, and until its pictures are named
+
+
 def prefetch(
     loader: CropLoader,
     start: int,
@@ -272,6 +280,7 @@ def prefetch(
     workers: int = 2,
     depth: int = 4,
     place: Callable = lambda batch: batch,
+    interrupted: Callable[[int], object] = lambda step: None,
 ) -> Iterator[tuple[int, object, float]]:
     """Yield (step, placed batch, seconds waited for it) for start <= step < stop, made ahead of time by threads.
 
@@ -280,6 +289,8 @@ def prefetch(
       workers: threads, at least one; reading and decoding release Python's lock.
       depth: batches under way or ready, at least one.
       place: batch -> what to yield, called in a worker: copies to the devices while others are computing.
+      interrupted: asked again and again while a batch is late; where its answer for the step is true, the batch is
+        None and nothing follows.
 
     An error in a worker is raised at its step. Close the generator to stop the threads before its end.
     """
@@ -287,16 +298,37 @@ def prefetch(
     def make(step):
         return place(loader.batch(step, shard=shard))
 
+    def wait(step, future):
+        begin, named = time.perf_counter(), False
+        while True:
+            try:
+                return future.result(timeout=POLL)
+            except concurrent.futures.TimeoutError:
+                if future.done():  # an error of that type in the worker
+                    raise
+            if interrupted(step):
+                return None
+            waited = time.perf_counter() - begin
+            if waited > PATIENCE and not named:
+                named = True
+                reading = ", ".join(loader.reading.values()) or "no picture"
+                _log.warning("waiting for training pictures for %.0f s; being read: %s", waited, reading)
+
     workers, depth = max(workers, 1), max(depth, 1)
     pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="srgan-data")
+    late = False
     try:
         ahead = collections.deque(pool.submit(make, step) for step in range(start, min(start + depth, stop)))
         for step in range(start, stop):
             begin = time.perf_counter()
-            batch = ahead.popleft().result()
+            batch = wait(step, ahead.popleft())
             waited = time.perf_counter() - begin
             if step + depth < stop:
                 ahead.append(pool.submit(make, step + depth))
+            late = batch is None
             yield step, batch, waited
+            if late:
+                return
     finally:
-        pool.shutdown(cancel_futures=True)
+        # A picture that never arrives must not keep the program from ending.
+        pool.shutdown(wait=not late, cancel_futures=True)

@@ -13,14 +13,13 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from srgan_jax.errors import InputError, nearest_name
-from srgan_jax.images import decode_image, decoding
+from srgan_jax.images import FORMATS, check_regular, decode_image, decoding
 
 # The natural colour photographs in scikit-image's wheel. motorcycle_right.png is left out: it shows the scene of
 # motorcycle_left.png once more, so that one of them could be trained on and the other held out.
 BUILTIN = ("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "motorcycle_left.png", "rocket.jpg")
 
-# Formats that Pillow recognises but cannot decode by itself (EPS starts Ghostscript).
-_NOT_DECODED = {"BUFR", "EMF", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
+_SAMPLED = 64  # records of a TFDS dataset whose contents are part of its fingerprint
 
 
 class Source(Protocol):
@@ -42,6 +41,9 @@ class Source(Protocol):
 
     def size(self, index: int) -> tuple[int, int]:
         """(height, width) from the header, without decoding; raises ImageError."""
+
+    def identity(self, index: int) -> str:
+        """What changes if the picture is replaced by another one; it is not read for that."""
 
 
 class SourceError(InputError):
@@ -68,6 +70,12 @@ class FileSource:
     def size(self, index):
         return _header_size(self.directory / self.names[index], name=self.name(index))
 
+    def identity(self, index):
+        try:
+            return str((self.directory / self.names[index]).stat().st_size)
+        except OSError:
+            return "missing"
+
 
 class FolderSource(FileSource):
     """Every picture under `directory` that Pillow can read, in the order of the relative paths.
@@ -89,7 +97,9 @@ class FolderSource(FileSource):
         for folder, subfolders, files in os.walk(root):
             subfolders[:] = (name for name in subfolders if not name.startswith("."))
             paths = (pathlib.Path(folder, name) for name in files if not name.startswith("."))
-            names += (path.relative_to(root).as_posix() for path in paths if path.suffix.lower() in extensions)
+            # Regular files alone: opening a pipe would wait for ever.
+            pictures = (path for path in paths if path.suffix.lower() in extensions and path.is_file())
+            names += (path.relative_to(root).as_posix() for path in pictures)
         if not names:
             raise SourceError(f"{root} holds no images; looked in it and its subfolders for {' '.join(extensions)}.")
         super().__init__(root, sorted(names), channels=channels)
@@ -179,6 +189,11 @@ class TfdsSource:
         value = self._read(index)
         return _header_size(io.BytesIO(value), name=self.name(index)) if self._decoders else value.shape[:2]
 
+    def identity(self, index):
+        # Reading every record would take as long as training; some tell whether a shard was replaced.
+        step = max(1, len(self) // _SAMPLED)
+        return hashlib.sha256(self._records[index]).hexdigest() if index % step == 0 else ""
+
     def _read(self, index):
         """The encoded bytes, or uint8 [H, W, C] of a tensor feature."""
         record = self._records[index]
@@ -204,6 +219,9 @@ class Subset:
 
     def size(self, index):
         return self.source.size(int(self.indices[index]))
+
+    def identity(self, index):
+        return self.source.identity(int(self.indices[index]))
 
 
 def hold_out(source: Source, share: float) -> tuple[Subset, Subset]:
@@ -247,9 +265,8 @@ def create_source(data, *, channels: int = 3) -> Source:
 
 
 def readable_extensions() -> list[str]:
-    """The file extensions of the formats that Pillow decodes, lower case and sorted."""
-    decoded = Image.registered_extensions().items()
-    return sorted(extension for extension, name in decoded if name in Image.OPEN and name not in _NOT_DECODED)
+    """The file extensions of the formats that we read, lower case and sorted."""
+    return sorted(extension for extension, name in Image.registered_extensions().items() if name in FORMATS)
 
 
 def _is_image(feature) -> bool:
@@ -276,7 +293,9 @@ def _one_line(error: Exception) -> str:
 
 def _header_size(file, *, name: str) -> tuple[int, int]:
     """(height, width) as decode_image would give, orientation applied."""
-    with decoding(name), Image.open(file) as image:
+    with decoding(name):
+        check_regular(file)
+    with decoding(name), Image.open(file, formats=FORMATS) as image:
         width, height = image.size
         # Pillow has turned a TIFF's size already, and would decode a whole PNG to look for EXIF at its end.
         header = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)

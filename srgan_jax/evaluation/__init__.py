@@ -1,24 +1,24 @@
-"""Evaluation: whole pictures -> scores under named protocols, comparisons, reports."""
+"""Evaluation: whole pictures -> scores under named protocols and metrics, comparisons, reports."""
 
 from srgan_jax.evaluation.command import evaluate_and_report
 from srgan_jax.evaluation.comparison import compare, comparison_table
+from srgan_jax.evaluation.methods import Method, create_method, of_pictures
 from srgan_jax.evaluation.report import Report
-from srgan_jax.evaluation.scoring import (
-    Method,
-    check_protocols,
-    create_method,
-    evaluate,
-    make_feature_distance,
-    run,
-    table,
-)
+from srgan_jax.evaluation.scoring import evaluate, run, score
 from srgan_jax.evaluation.sets import EvaluationSet, limited, parse_sets, read_set, source_set
+from srgan_jax.evaluation.tables import Table, columns_of, scores_table, table
+from srgan_jax.metrics import better, check_metrics, check_protocols, make_scorers
+from srgan_jax.metrics.features import make_feature_distance
 
 __all__ = [
     "EvaluationSet",
     "Method",
     "Report",
+    "Table",
+    "better",
+    "check_metrics",
     "check_protocols",
+    "columns_of",
     "compare",
     "comparison_table",
     "create_method",
@@ -26,9 +26,13 @@ __all__ = [
     "evaluate_and_report",
     "limited",
     "make_feature_distance",
+    "make_scorers",
+    "of_pictures",
     "parse_sets",
     "read_set",
     "run",
+    "score",
+    "scores_table",
     "source_set",
     "table",
 ]

@@ -2,65 +2,118 @@
 
 import json
 import pathlib
+from collections.abc import Iterable, Sequence
 
 from srgan_jax import processes
 from srgan_jax.errors import InputError
-from srgan_jax.evaluation import comparison, scoring
+from srgan_jax.evaluation import comparison, methods, scoring
 from srgan_jax.evaluation.report import Report
-from srgan_jax.evaluation.sets import parse_sets
+from srgan_jax.evaluation.sets import EvaluationSet, parse_sets
+from srgan_jax.evaluation.tables import table
 from srgan_jax.files import check_outputs, replace_text
-from srgan_jax.upscaling import TILE
-from srgan_jax.weights.vgg19 import load_vgg19
+from srgan_jax.metrics import default_scorers, make_scorers
 
 
-def evaluate_and_report(ckpt, data, out, *, protocols, vs=None, report=None, vgg=None, scale=4, tile=TILE) -> None:
-    """Evaluate `ckpt` and print its table.
+def evaluate_and_report(
+    ckpt: str | None,
+    data: Iterable[str],
+    out: str | pathlib.Path,
+    *,
+    protocols: Sequence[str] = ("paper", "matlab"),
+    metrics: Sequence[str] | None = None,
+    weights: dict[str, str] | None = None,
+    sr: str | None = None,
+    vs: str | None = None,
+    vs_sr: str | None = None,
+    report: str | pathlib.Path | None = None,
+    scale: int | None = None,
+    tile: int | None = None,
+) -> None:
+    """Evaluate a method and print its table.
 
     Args:
-      ckpt: what scoring.create_method takes.
+      ckpt: what methods.create_method takes; None where `sr` is given.
       data: entries "NAME=DIR", see sets.read_set.
       out: directory for results.json and the SR images.
       protocols: names out of metrics.PROTOCOLS.
+      metrics: names out of metrics.METRICS; by default those whose weights are at hand, and NaN for pictures that are
+        too small for one of them.
+      weights: files of weights for metrics, by the names that their rows give them.
+      sr: directory of the pictures that another program has made, in place of `ckpt`; see methods.of_pictures.
       vs: another method; its files go to OUT/vs, the comparison to OUT/comparison.json.
+      vs_sr: another program's pictures, in place of `vs`.
       report: directory for an HTML page of the methods, nearest and bicubic.
-      vgg: file of VGG19's weights, for the feature distance.
-      scale: of an interpolation; a network has its own.
+      scale: the factor of interpolations and of other programs' pictures, 4 by default; a network has its own.
       tile: LR pixels computed at once; 0 for whole pictures.
     """
-    scoring.check_protocols(protocols)
     out = pathlib.Path(out)
-    method = scoring.create_method(ckpt, scale=scale, tile=tile)
-    sets = parse_sets(data, scale=method.scale)
-    distance = scoring.make_feature_distance(*load_vgg19(vgg, ("vgg54",))) if vgg else None
-    other = scoring.create_method(vs, scale=method.scale, tile=tile) if vs else None
-    if other and other.scale != method.scale:
-        raise InputError(
-            f"{vs} enlarges {other.scale} times, but {ckpt} {method.scale} times: they cannot be compared."
-        )
-    simple = [name for name in scoring.INTERPOLATIONS if name not in (vs, ckpt)] if report else []
-    folders = [out, *([out / "vs"] if vs else []), *(pathlib.Path(report) / name for name in simple)]
-    outputs = [output for folder in folders for output in scoring.outputs(sets, folder)]
-    outputs += [(out / "comparison.json", "the comparison")] if vs else []
+    if metrics is None:
+        scorers = default_scorers(protocols=protocols, weights=weights)
+    else:
+        scorers = make_scorers(metrics, protocols=protocols, weights=weights)
+    if sr:
+        sets = parse_sets(data, scale=scale or methods.SCALE)
+        method = methods.of_pictures(sr, sets)
+    else:
+        method = methods.create_method(ckpt, scale=scale, tile=tile)
+        sets = parse_sets(data, scale=method.scale)
+    other = _other_method(method, vs, vs_sr, sets, tile=tile)
+    shown = {method.name: (method, out)} | ({other.name: (other, out / "vs")} if other else {})
+    simple = [name for name in methods.INTERPOLATIONS if name not in shown] if report else []
+    for name in simple:
+        shown[name] = methods.create_method(name, scale=method.scale), pathlib.Path(report) / name
+    outputs = [output for _, folder in shown.values() for output in scoring.outputs(sets, folder)]
+    outputs += [(out / "comparison.json", "the comparison")] if other else []
     outputs += [(pathlib.Path(report) / "index.html", "the page")] if report else []
-    check_outputs(outputs, [file for pairs in sets for file in pairs.files])
-    page = Report()
-
-    def run(name, method, folder):
-        collect = page.collector(name) if report else None
-        results = scoring.run(method, sets, folder, protocols=protocols, distance=distance, on_image=collect)
-        page.add(name, results)
-        return results
+    inputs = [file for reader in (*sets, *(method for method, _ in shown.values())) for file in reader.files]
+    check_outputs(outputs, inputs)
+    if not other:
+        _check_no_old_comparison(out)
 
     say = print if processes.is_first() else lambda text: None
-    results = run(ckpt, method, out)
-    say(scoring.table(results))
-    if vs:
-        compared = comparison.compare(results, run(vs, other, out / "vs"))
-        if processes.is_first():
-            replace_text(out / "comparison.json", json.dumps(compared, indent=2) + "\n")
-        say("\n" + comparison.comparison_table(compared, ckpt, vs))
+    page, results = Report(), {}
+    for name, (shown_method, folder) in shown.items():
+        collect = page.collector(name) if report else None
+        results[name] = scoring.run(shown_method, sets, folder, metrics=scorers, on_image=collect)
+        page.add(name, results[name])
+        if shown_method is method:
+            say(table(results[name]))
+        elif shown_method is other:
+            compared = comparison.compare(results[method.name], results[name])
+            if processes.is_first():
+                replace_text(out / "comparison.json", json.dumps(compared, indent=2) + "\n")
+            say("\n" + comparison.comparison_table(compared))
     if report:
-        methods = [name for name in (vs, ckpt) if name]
-        for name in simple:
-            run(name, scoring.create_method(name, scale=method.scale), pathlib.Path(report) / name)
-        say(f"\n{page.write(report, order=[*simple, *methods])}")
+        order = [*simple, *([other.name] if other else []), method.name]
+        say(f"\n{page.write(report, order=order)}")
+
+
+def _other_method(
+    method: methods.Method, vs: str | None, vs_sr: str | None, sets: Sequence[EvaluationSet], *, tile: int | None
+) -> methods.Method | None:
+    """The method that `method` is to be compared with, if one is named."""
+    if vs_sr:
+        other = methods.of_pictures(vs_sr, sets)
+    elif vs:
+        scale = method.scale if vs in methods.INTERPOLATIONS else None
+        other = methods.create_method(vs, scale=scale, tile=tile)
+    else:
+        return None
+    if other.scale != method.scale:
+        raise InputError(
+            f"{other.name} enlarges {other.scale} times, but {method.name} {method.scale} times: "
+            "they cannot be compared."
+        )
+    if other.name == method.name:
+        raise InputError(f"{method.name} would be compared with itself; name another method.")
+    return other
+
+
+def _check_no_old_comparison(out: pathlib.Path) -> None:
+    """Refuse a folder in which an earlier comparison would stand beside new results as if it belonged to them."""
+    for path in (out / "comparison.json", out / "vs" / "results.json"):
+        if path.exists():
+            raise InputError(
+                f"{path} is of an earlier comparison, and this run compares nothing; remove comparison.json and vs "
+                f"from {out}, or choose another folder."
+            )

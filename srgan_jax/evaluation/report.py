@@ -6,28 +6,35 @@ import html
 import io
 import operator
 import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from srgan_jax import processes
+from srgan_jax.evaluation.tables import columns_of, notes, scores_table
 from srgan_jax.files import replace_text
 from srgan_jax.pictures import as_rgb, most_different_region
+from srgan_jax.types import Picture
 
 CROP = 128  # HR pixels on each side
 WIDTH = 320  # of the whole picture on the page, pixels
 
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 1500px; margin: 2rem auto; padding: 0 1rem; color: #222; }
-table { border-collapse: collapse; margin: 1rem 0; }
+.table { overflow-x: auto; margin: 1rem 0; }
+table { border-collapse: collapse; }
 th, td { border: 1px solid #ccc; padding: .3rem .7rem; text-align: right; }
 th:first-child, td:first-child { text-align: left; }
 section { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; margin-bottom: 2.5rem; }
+h1, h3, p { overflow-wrap: anywhere; }
 h3 { width: 100%; margin: 0; }
-.whole { position: relative; line-height: 0; }
+.whole { position: relative; line-height: 0; max-width: 100%; }
+.whole img { max-width: 100%; }
 .whole div { position: absolute; border: 2px solid #e33; box-shadow: 0 0 0 1px #fff; box-sizing: border-box; }
-figure { margin: 0; width: 200px; }
-figure img { width: 200px; image-rendering: pixelated; }
+figure { margin: 0; width: 200px; max-width: 100%; }
+figure img { width: 100%; image-rendering: pixelated; }
 figcaption { font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
 """
 
@@ -42,10 +49,10 @@ class Report:
         self._methods: dict[str, dict] = {}  # label -> results
         self._pictures: dict[tuple[str, str], dict] = {}  # (set, stem) -> region, whole, crops
 
-    def collector(self, label: str):
+    def collector(self, label: str) -> Callable[..., None]:
         """What scoring.run takes as `on_image` for the method that the page calls `label`."""
 
-        def collect(dataset, stem, lr, sr, hr):
+        def collect(dataset: str, stem: str, lr: Picture, sr: Picture, hr: Picture) -> None:
             picture = self._pictures.setdefault((dataset, stem), {})
             if not picture:
                 region = most_different_region(sr, hr, CROP)
@@ -57,48 +64,40 @@ class Report:
 
         return collect
 
-    def add(self, label: str, results: dict) -> None:
+    def add(self, label: str, results: dict[str, Any]) -> None:
         """Add what scoring.run returned for a method."""
         self._methods[label] = results
 
-    def write(self, directory, *, order=()) -> pathlib.Path:
+    def write(self, directory: str | pathlib.Path, *, order: Sequence[str] = ()) -> pathlib.Path:
         """Write DIRECTORY/index.html and return its path; `order` names the methods from left to right."""
         labels = list(order or self._methods)
         first = self._methods[labels[0]]
         pictures = functools.reduce(operator.or_, processes.gather(self._pictures))
-        parts = [f"<h1>{html.escape(' · '.join(labels))}</h1>", self._table(labels, first)]
-        parts += [f"<p><b>{name}</b>: {html.escape(text)}</p>" for name, text in first["protocols"].items()]
-        parts += [f"<p><b>VGG54</b>: {html.escape(first['vgg54'])}; smaller is nearer.</p>"] if first["vgg54"] else []
+        means = [
+            ([dataset, label], self._methods[label]["datasets"][dataset]["mean"])
+            for dataset in first["datasets"]
+            for label in labels
+        ]
+        parts = [f"<h1>{html.escape(' · '.join(labels))}</h1>", scores_table(["set", "method"], means).html()]
+        parts += [f"<p><b>{html.escape(name)}</b>: {html.escape(text)}</p>" for name, text in notes(first)]
+        columns = columns_of(means[0][1])
         for (dataset, stem), picture in sorted(pictures.items()):
             parts.append(f"<section><h3>{html.escape(dataset)} · {html.escape(stem)}</h3>{_whole(picture)}")
             for label in labels:
                 scores = self._methods[label]["datasets"][dataset]["images"][stem]
-                lines = [_score(p, scores[p]) for p in first["protocols"]]
-                lines += [f"VGG54: {scores['vgg54']:.4f}"] if first["vgg54"] else []
+                lines = [f"{column.name}: {column.cell(scores)}" for column in columns]
                 parts.append(_figure(label, picture["crops"][label], lines))
             parts.append(_figure("HR", picture["hr"], ["original"]) + "</section>")
         path = pathlib.Path(directory) / "index.html"
         path.parent.mkdir(parents=True, exist_ok=True)
-        head = f'<!doctype html><html lang="en"><meta charset="utf-8"><title>Evaluation</title><style>{STYLE}</style>'
+        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Evaluation</title>'
+        head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style>'
         if processes.is_first():
             replace_text(path, head + "\n".join(parts) + "</html>\n")
         return path
 
-    def _table(self, labels, first) -> str:
-        columns = [f"{protocol}: {metric}" for protocol in first["protocols"] for metric in ("PSNR", "SSIM")]
-        columns += ["VGG54"] if first["vgg54"] else []
-        rows = ["<tr><th>set</th><th>method</th>" + "".join(f"<th>{c}</th>" for c in columns) + "</tr>"]
-        for dataset in first["datasets"]:
-            for label in labels:
-                mean = self._methods[label]["datasets"][dataset]["mean"]
-                cells = [f"{_psnr(mean[p]['psnr'])}</td><td>{mean[p]['ssim']:.4f}" for p in first["protocols"]]
-                cells += [f"{mean['vgg54']:.4f}"] if first["vgg54"] else []
-                names = f"<td>{html.escape(dataset)}</td><td>{html.escape(label)}</td>"
-                rows.append(f"<tr>{names}" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-        return f"<table>{''.join(rows)}</table>"
 
-
-def _whole(picture) -> str:
+def _whole(picture: dict[str, Any]) -> str:
     """HR with the shown square marked."""
     rows, columns = picture["region"]
     height, width = picture["size"]
@@ -111,16 +110,8 @@ def _whole(picture) -> str:
 
 
 def _figure(label: str, source: str, lines: list[str]) -> str:
-    caption = "<br>".join([f"<b>{html.escape(label)}</b>", *lines])
+    caption = "<br>".join([f"<b>{html.escape(label)}</b>", *map(html.escape, lines)])
     return f'<figure><img alt="{html.escape(label)}" src="{source}"><figcaption>{caption}</figcaption></figure>'
-
-
-def _score(protocol: str, scores: dict) -> str:
-    return f"{protocol}: {_psnr(scores['psnr'])} dB / {scores['ssim']:.4f}"
-
-
-def _psnr(value) -> str:
-    return "∞" if value is None else f"{value:.2f}"
 
 
 def _embed(image: Image.Image, kind: str) -> str:

@@ -2,19 +2,23 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 import numpy as np
 from PIL import Image
 
-from srgan_jax.data.sources import FolderSource
+from srgan_jax.data.sources import FolderSource, Source
 from srgan_jax.errors import InputError
 from srgan_jax.images import ImageError, decode_image
 from srgan_jax.resize import imresize
+from srgan_jax.types import Picture
+
+KERNEL = "MATLAB bicubic, antialiased, 8-bit after each pass"
+BORDER = "symmetric"  # of resize.imresize, where nothing else is known
 
 # How LR is made where it is not given: what results.json says of it.
-MADE = {"origin": "made from HR", "kernel": "MATLAB bicubic, antialiased, 8-bit after each pass", "border": "symmetric"}
+MADE = {"origin": "made from HR", "kernel": KERNEL, "border": BORDER}
 
 # Pillow's modes that hold 8-bit greyscale or RGB and nothing else. A score must not depend on a silent conversion.
 MODES = ("L", "RGB")
@@ -39,13 +43,18 @@ class EvaluationSet:
 
     name: str
     stems: tuple[str, ...]
-    hr: Callable
-    lr: Callable | None
-    lr_about: dict
+    hr: Callable[[int], Picture]
+    lr: Callable[[int], Picture] | None
+    lr_about: dict[str, str | None]
     scale: int
     files: tuple[pathlib.Path, ...] = ()
 
-    def pair(self, i: int) -> tuple[np.ndarray, np.ndarray, bool]:
+    @property
+    def border(self) -> str:
+        """The border rule of resize.imresize by which HR is reduced to LR, as far as it is known."""
+        return self.lr_about["border"] or BORDER
+
+    def pair(self, i: int) -> tuple[Picture, Picture, bool]:
         """(lr, hr, was HR cropped); HR is cropped to a multiple of the scale.
 
         Raises:
@@ -67,7 +76,7 @@ class EvaluationSet:
         return lr, cropped, cropped.shape != hr.shape
 
 
-def read_set(name: str, directory, *, scale: int) -> EvaluationSet:
+def read_set(name: str, directory: str | pathlib.Path, *, scale: int) -> EvaluationSet:
     """The pictures of `directory`, which holds HR/ and perhaps LRx{scale}/ of the same names, or just pictures.
 
     Raises:
@@ -87,7 +96,17 @@ def read_set(name: str, directory, *, scale: int) -> EvaluationSet:
         odd = sorted(set(lr.names) ^ set(hr.names))[0]
         raise InputError(f"{directory}: {odd} is in only one of {root.name}/ and {lr_root.name}/.")
     about = {"origin": f"files of {lr_root.name}/", "kernel": None, "border": None}
-    return EvaluationSet(name, stems, hr.__getitem__, lr.__getitem__, about, scale, hr.paths + lr.paths)
+    pairs = EvaluationSet(name, stems, hr.__getitem__, lr.__getitem__, about, scale, hr.paths + lr.paths)
+    return dataclasses.replace(pairs, lr_about=about | _reduction(*pairs.pair(0)[:2]))
+
+
+def _reduction(lr: Picture, hr: Picture) -> dict[str, str]:
+    """Which reduction of HR gives an LR file exactly, if one does; "clamp" is that of the SelfExSR release."""
+    scale = Fraction(len(lr), len(hr))
+    for border in ("clamp", BORDER):
+        if np.array_equal(imresize(hr, scale, border=border), lr):
+            return {"kernel": KERNEL, "border": border}
+    return {}
 
 
 class _ExactFolder(FolderSource):
@@ -97,20 +116,28 @@ class _ExactFolder(FolderSource):
     def paths(self) -> tuple[pathlib.Path, ...]:
         return tuple(self.directory / name for name in self.names)
 
-    def __getitem__(self, index):
-        path = self.directory / self.names[index]
-        try:
-            with Image.open(path) as image:
-                mode, extra = image.mode, "transparency" in image.info
-        except Exception:
-            return decode_image(path, channels=None)  # which says what is wrong
-        if mode not in MODES or extra:
-            found = f"{mode} with transparency" if extra else mode
-            raise ImageError(f"{path}: expected 8-bit greyscale or RGB, got mode {found}; convert it first.")
-        return decode_image(path, channels=None)
+    def __getitem__(self, index: int) -> Picture:
+        return read_exactly(self.directory / self.names[index])
 
 
-def parse_sets(entries, *, scale: int) -> list[EvaluationSet]:
+def read_exactly(path: pathlib.Path) -> Picture:
+    """Read an 8-bit greyscale or RGB picture as it is.
+
+    Raises:
+      ImageError: the file cannot be read, or holds a picture of another kind, whose conversion would change its score.
+    """
+    try:
+        with Image.open(path) as image:
+            mode, extra = image.mode, "transparency" in image.info
+    except Exception:
+        return decode_image(path, channels=None)  # which says what is wrong
+    if mode not in MODES or extra:
+        found = f"{mode} with transparency" if extra else mode
+        raise ImageError(f"{path}: expected 8-bit greyscale or RGB, got mode {found}; convert it first.")
+    return decode_image(path, channels=None)
+
+
+def parse_sets(entries: Iterable[str], *, scale: int) -> list[EvaluationSet]:
     """Evaluation sets from entries "NAME=DIR"."""
     sets = []
     for entry in entries:
@@ -133,7 +160,7 @@ def limited(pairs: EvaluationSet, limit: int) -> EvaluationSet:
     return dataclasses.replace(pairs, stems=pairs.stems[:limit])
 
 
-def source_set(name: str, source, *, scale: int) -> EvaluationSet:
+def source_set(name: str, source: Source, *, scale: int) -> EvaluationSet:
     """The pictures of a data source, such as the share of it that was held out."""
     stems = tuple(str(pathlib.PurePosixPath(source.name(i)).with_suffix("")) for i in range(len(source)))
     return EvaluationSet(name, stems, source.__getitem__, None, MADE, scale)

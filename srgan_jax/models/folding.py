@@ -1,34 +1,34 @@
-"""BatchNorm at inference is a multiplication and an addition: they can be done to the convolution before it, once."""
+"""BatchNorm at inference is an affine map of each channel; folded into the convolution before it, it costs nothing."""
 
 import numpy as np
 from flax import traverse_util
 
 from srgan_jax.layers import BATCH_NORM_EPSILON
+from srgan_jax.models.graph import norms_of
+from srgan_jax.models.network import GeneratorNetwork
+from srgan_jax.types import Variables
 
-# The convolution that each BatchNorm follows.
-FOLLOWS = {"bn1": "conv1", "bn2": "conv2", "trunk_bn": "trunk"}
 
-
-def fold_batch_norm(module, variables):
-    """A generator with BatchNorm -> the same function of LR without it, for inference alone.
+def fold_batch_norm(module: GeneratorNetwork, variables: Variables) -> tuple[GeneratorNetwork, Variables]:
+    """Turn a generator with BatchNorm into one without it that gives the same pictures; for inference alone.
 
     Args:
-      module: models.SRResNet, or a network that has no BatchNorm.
-      variables: {"params": …, "batch_stats": …}, its arrays.
+      module: a network with the field `batch_norm`, or one that has no BatchNorm.
+      variables: {"params": …, "batch_stats": …}, the arrays of `module`.
 
     Returns:
-      (module with batch_norm=False, {"params": …} as float32 NumPy arrays). Equal to the original but for float32
-      rounding; computed in float64. A network without BatchNorm comes back as it is.
+      (`module` with batch_norm=False, {"params": …} as float32 NumPy arrays). The result equals the original but for
+      float32 rounding; the new parameters are computed in float64. A network without BatchNorm comes back unchanged.
     """
     if not variables.get("batch_stats"):
         return module, {"params": variables["params"]}
-    params = {key: np.asarray(array) for key, array in traverse_util.flatten_dict(variables["params"]).items()}
-    stats = traverse_util.flatten_dict(variables["batch_stats"])
-    for *block, norm in sorted({path[:-1] for path in stats}):
-        scale, shift = (params.pop((*block, norm, name)).astype(np.float64) for name in ("scale", "bias"))
-        mean, variance = (np.asarray(stats[*block, norm, name], np.float64) for name in ("mean", "var"))
-        factor = scale / np.sqrt(variance + BATCH_NORM_EPSILON)
-        conv = (*block, FOLLOWS[norm])
-        params[*conv, "bias"] = (shift - mean * factor).astype(np.float32)
-        params[*conv, "kernel"] = (params[*conv, "kernel"] * factor).astype(np.float32)
-    return module.clone(batch_norm=False), {"params": traverse_util.unflatten_dict(params)}
+    params = {key: np.asarray(array) for key, array in traverse_util.flatten_dict(variables["params"], sep="/").items()}
+    stats = traverse_util.flatten_dict(variables["batch_stats"], sep="/")
+    follows = norms_of(module)
+    for norm in sorted({key.rpartition("/")[0] for key in stats}):
+        scale, shift = (params.pop(f"{norm}/{name}").astype(np.float64) for name in ("scale", "bias"))
+        mean, variance = (np.asarray(stats[f"{norm}/{name}"], np.float64) for name in ("mean", "var"))
+        factor, conv = scale / np.sqrt(variance + BATCH_NORM_EPSILON), follows[norm]
+        params[f"{conv}/bias"] = (shift - mean * factor).astype(np.float32)
+        params[f"{conv}/kernel"] = (params[f"{conv}/kernel"] * factor).astype(np.float32)
+    return module.clone(batch_norm=False), {"params": traverse_util.unflatten_dict(params, sep="/")}

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
 from srgan_jax.layers import Enlarge, add, conv, pixel_shuffle
+from srgan_jax.models.graph import Graph
 from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
+from srgan_jax.types import Features, Images
 
 # How often each scale shuffles pixels, and by how much.
 FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
@@ -35,7 +37,7 @@ class MSRResNet(ResidualGenerator):
       dtype: of the computation; parameters are float32.
     """
 
-    VALUES: ClassVar = {"scale": tuple(FACTORS)}
+    VALUES: ClassVar = ResidualGenerator.VALUES | {"scale": tuple(FACTORS)}
 
     scale: int = 4
     channels: int = 3
@@ -60,10 +62,10 @@ class MSRResNet(ResidualGenerator):
     def residual_block(self, **names) -> ResidualBlock:
         return ResidualBlock(self.features, self.dtype, **names)
 
-    def begin(self, lr):
+    def begin(self, lr: Images) -> Features:
         return leaky_relu(self.stem(lr))
 
-    def finish(self, lr, stem, x, *, train: bool = False):
+    def finish(self, lr: Images, stem: Features, x: Features, *, train: bool = False) -> Images:
         for upsample, factor in zip(self.upsamples, FACTORS[self.scale], strict=True):
             x = pixel_shuffle(upsample(x), factor)
             x = leaky_relu(x) if self.upsample_activation else x
@@ -74,3 +76,14 @@ class MSRResNet(ResidualGenerator):
     def radii(self) -> tuple[int, int, int]:
         upsampling = sum(math.prod(FACTORS[self.scale][:n]) ** -1 for n in range(len(FACTORS[self.scale])))
         return 1, 2, math.ceil(upsampling + 2 / self.scale)
+
+    def describe(self, graph: Graph, lr: str) -> str:
+        x = graph.leaky_relu(graph.conv(lr, "stem"), NEGATIVE_SLOPE)
+        for block in (f"block{i}" for i in range(self.num_blocks)):
+            y = graph.leaky_relu(graph.conv(x, f"{block}/conv1"), 0.0)
+            x = graph.add(x, graph.conv(y, f"{block}/conv2"))
+        for i, factor in enumerate(FACTORS[self.scale]):
+            x = graph.shuffle(graph.conv(x, f"upsample{i}"), factor)
+            x = graph.leaky_relu(x, NEGATIVE_SLOPE) if self.upsample_activation else x
+        x = graph.conv(graph.leaky_relu(graph.conv(x, "hr"), NEGATIVE_SLOPE), "output")
+        return graph.add(x, graph.resize(lr, self.scale, "bilinear"))

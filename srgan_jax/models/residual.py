@@ -1,16 +1,23 @@
-"""What the generators have in common: a chain of residual blocks, and one order of computing."""
+"""What the residual generators have in common: a chain of residual blocks, and one order of computing."""
+
+from typing import ClassVar
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from srgan_jax.layers import PReLU, add, batch_norm, conv
+from srgan_jax.models.network import MOST, GeneratorNetwork
+from srgan_jax.types import Features, Images
 
 
 class ResidualBlock(nn.Module):
-    """k3n64s1 - BN - PReLU - k3n64s1 - BN, plus the input; nothing after the sum.
+    """k3n64s1 - BN - PReLU - k3n64s1 - BN, plus the input; nothing follows the sum (section 2.1.1).
 
     Attributes:
-      prelu: its slopes, "channel" or "shared"; "none" for ReLU.
+      features: feature maps of both convolutions.
+      dtype: of the computation.
+      batch_norm: False leaves BatchNorm out and gives the convolutions a bias.
+      prelu: slopes of the PReLU, "channel" or "shared"; "none" is ReLU.
     """
 
     features: int
@@ -19,7 +26,7 @@ class ResidualBlock(nn.Module):
     prelu: str = "none"
 
     @nn.compact
-    def __call__(self, x, *, train: bool = False):
+    def __call__(self, x: Features, *, train: bool = False) -> Features:
         y = x
         for i in (1, 2):
             y = conv(self.features, (3, 3), use_bias=not self.batch_norm, dtype=self.dtype, name=f"conv{i}")(y)
@@ -30,29 +37,31 @@ class ResidualBlock(nn.Module):
         return add(x, y)
 
 
-class ResidualGenerator(nn.Module):
-    """LR image -> SR image, in three parts, which upscaling.py computes piece by piece: begin, blocks, finish."""
+class ResidualGenerator(GeneratorNetwork):
+    """A generator in three parts, which upscaling computes piece by piece: begin, residual blocks, finish.
 
-    def __call__(self, lr, *, train: bool = False):
-        """lr: [N, H, W, channels] in [0, 1] -> SR, float32 [N, scale · H, scale · W, channels] around [-1, 1].
+    A subclass has the fields `features` and `num_blocks`, and its `setup` makes the list `blocks`, whose members are
+    named "block0", "block1", … and are all alike.
+    """
 
-        SR is not clipped. With `train=True` BatchNorm uses the batch's statistics and updates `batch_stats`.
-        """
+    VALUES: ClassVar = {"num_blocks": range(MOST + 1)}
+
+    def __call__(self, lr: Images, *, train: bool = False) -> Images:
         x = stem = self.begin(lr)
         for block in self.blocks:
             x = block(x, train=train)
         return self.finish(lr, stem, x, train=train)
 
-    def begin(self, lr):
+    def begin(self, lr: Images) -> Features:
         """LR -> [N, H, W, features], for the first residual block and for `finish`."""
         raise NotImplementedError
 
     @nn.nowrap
     def residual_block(self, **names) -> ResidualBlock:
-        """One of the `num_blocks` in `blocks`; all are alike."""
+        """Make one of the `num_blocks` in `blocks`; all are alike."""
         raise NotImplementedError
 
-    def finish(self, lr, stem, x, *, train: bool = False):
+    def finish(self, lr: Images, stem: Features, x: Features, *, train: bool = False) -> Images:
         """LR, what `begin` made of it, and what the residual blocks made of that -> SR."""
         raise NotImplementedError
 
@@ -63,6 +72,5 @@ class ResidualGenerator(nn.Module):
 
     @property
     def receptive_radius(self) -> int:
-        """LR pixels on each side that a pixel of SR can depend on (40 for the paper's network)."""
         begin, block, finish = self.radii
         return begin + self.num_blocks * block + finish

@@ -8,7 +8,9 @@ import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
 from srgan_jax.layers import Enlarge, PReLU, add, batch_norm, conv, pixel_shuffle
+from srgan_jax.models.graph import Graph
 from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
+from srgan_jax.types import Features, Images
 
 # What may be added to the network's output. The paper adds nothing; small networks and short runs profit.
 GLOBAL_SKIPS = {"none": None, "nearest": "nearest", "bicubic": "cubic"}  # methods of jax.image.resize
@@ -40,7 +42,7 @@ class SRResNet(ResidualGenerator):
       dtype: of the computation; parameters and BatchNorm statistics are float32.
     """
 
-    VALUES: ClassVar = {
+    VALUES: ClassVar = ResidualGenerator.VALUES | {
         "scale": (1, 2, 4, 8, 16),
         "global_skip": tuple(GLOBAL_SKIPS),
         "output_activation": tuple(OUTPUT_ACTIVATIONS),
@@ -83,10 +85,10 @@ class SRResNet(ResidualGenerator):
     def residual_block(self, **names) -> ResidualBlock:
         return ResidualBlock(self.features, self.dtype, self.batch_norm, self.prelu, **names)
 
-    def begin(self, lr):
+    def begin(self, lr: Images) -> Features:
         return self.stem_prelu(self.stem(lr))
 
-    def finish(self, lr, stem, x, *, train: bool = False):
+    def finish(self, lr: Images, stem: Features, x: Features, *, train: bool = False) -> Images:
         x = self.trunk(x)
         if self.trunk_prelu:
             x = self.after_trunk(x)
@@ -106,3 +108,22 @@ class SRResNet(ResidualGenerator):
         # The n-th upsampling convolution sees 1 pixel of a grid 2ⁿ times as fine; the last one has radius 4 in SR.
         upsampling = sum(0.5**n for n in range(self.scale.bit_length() - 1))
         return 4, 2, math.ceil(1 + upsampling + 4 / self.scale)
+
+    def describe(self, graph: Graph, lr: str) -> str:
+        stem = x = graph.prelu(graph.conv(lr, "stem"), "stem_prelu")
+        for block in (f"block{i}" for i in range(self.num_blocks)):
+            y = graph.prelu(graph.conv(x, f"{block}/conv1", norm=f"{block}/bn1"), f"{block}/prelu")
+            x = graph.add(x, graph.conv(y, f"{block}/conv2", norm=f"{block}/bn2"))
+        if self.trunk_prelu:
+            x = graph.prelu(graph.conv(x, "trunk"), "trunk_prelu")
+        else:
+            x = graph.conv(x, "trunk", norm="trunk_bn")
+        x = graph.add(stem, x)
+        for i in range(self.scale.bit_length() - 1):
+            x = graph.prelu(graph.shuffle(graph.conv(x, f"upsample{i}"), 2), f"upsample{i}_prelu")
+        x = graph.conv(x, "output")
+        x = graph.tanh(x) if self.output_activation == "tanh" else x
+        skip = self.global_skip != "none"
+        if self.output_range == "signed":
+            x = graph.affine(x, 0.5, 0.0 if skip else 0.5)  # the global skip brings its own half
+        return graph.add(x, graph.resize(lr, self.scale, self.global_skip)) if skip else x

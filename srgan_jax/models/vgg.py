@@ -5,12 +5,17 @@ import jax.numpy as jnp
 
 from srgan_jax.images import signed_to_levels
 from srgan_jax.layers import conv, max_pool
+from srgan_jax.types import Features, Images
 
 # Convolutions and features of each of the five blocks; a 2×2 max-pooling stands between blocks.
 BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
 
-# Every φ_{i,j} by the name that configs use.
-LAYERS = {f"vgg{i}{j}": (i, j) for i, (convs, _) in enumerate(BLOCKS, 1) for j in range(1, convs + 1)}
+_PLACES = [(i, j) for i, (convs, _) in enumerate(BLOCKS, 1) for j in range(1, convs + 1)]
+
+# Every φ_{i,j} by the name that configs use: after the activation, as in the paper, and before it.
+AFTER_ACTIVATION = {f"vgg{i}{j}": (i, j) for i, j in _PLACES}
+BEFORE_ACTIVATION = {f"pre{i}{j}": (i, j) for i, j in _PLACES}
+LAYERS = AFTER_ACTIVATION | BEFORE_ACTIVATION
 
 
 def _caffe(images):
@@ -32,14 +37,15 @@ PREPROCESSING = {"caffe": (_caffe, 1 / 12.75), "torchvision": (_torchvision, 1.0
 def conv_names(layers) -> list[str]:
     """Names of the convolutions that these layers need, in order: "conv1_1", "conv1_2", …"""
     last = max(LAYERS[layer] for layer in layers)
-    return [f"conv{i}_{j}" for i, j in LAYERS.values() if (i, j) <= last]
+    return [f"conv{i}_{j}" for i, j in _PLACES if (i, j) <= last]
 
 
 class VGG19(nn.Module):
-    """The feature maps φ_{i,j}: after the activation of the j-th convolution before the i-th max-pooling.
+    """The feature maps φ_{i,j} of the j-th convolution before the i-th max-pooling.
 
     Attributes:
-      layers: names out of LAYERS, such as "vgg54". What lies behind the last is not computed and needs no weights.
+      layers: names out of LAYERS: "vgg54" is φ_{5,4} after its activation, "pre54" before it. What lies behind the
+        last is not computed and needs no weights.
       preprocessing: "caffe" or "torchvision", as the weights were trained.
       dtype: of the computation.
     """
@@ -49,7 +55,7 @@ class VGG19(nn.Module):
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
-    def __call__(self, images):
+    def __call__(self, images: Images) -> dict[str, Features]:
         """images: [N, H, W, 3] in [-1, 1] -> {layer: float32 [N, H / 2^(i-1), W / 2^(i-1), C]}, scaled."""
         prepare, scale = PREPROCESSING[self.preprocessing]
         x = prepare(images).astype(self.dtype)
@@ -58,6 +64,6 @@ class VGG19(nn.Module):
             block, index = int(name[4]), int(name[6])
             if index == 1 and block > 1:
                 x = max_pool(x)
-            x = nn.relu(conv(BLOCKS[block - 1][1], (3, 3), dtype=self.dtype, name=name)(x))
-            features[f"vgg{block}{index}"] = x
+            x = features[f"pre{block}{index}"] = conv(BLOCKS[block - 1][1], (3, 3), dtype=self.dtype, name=name)(x)
+            x = features[f"vgg{block}{index}"] = nn.relu(x)
         return {layer: features[layer].astype(jnp.float32) * scale for layer in self.layers}

@@ -2,6 +2,7 @@
 
 release RUN -o model.safetensors    the generator of a run or checkpoint as one safetensors file
 vgg19 IN -o vgg19.safetensors       VGG19 for the content loss
+metrics FILE… -o DIR                AlexNet and VGG16 for LPIPS and DISTS
 import IN -o model.safetensors      a generator of another project
 export IN -o model.onnx             ours for others: ONNX, StableHLO, or a PyTorch state dict
 """
@@ -56,16 +57,31 @@ def vgg19(arguments):
 
     source = arguments.input or pathlib.Path(arguments.out).with_name(vgg19.KERAS_FILE)
     if arguments.download:
-        fetch(vgg19.KERAS_URL, source, vgg19.KERAS_MD5)
+        fetch(vgg19.KERAS_URL, source, algorithm="md5", digest=vgg19.KERAS_MD5)
     elif not arguments.input:
         raise InputError("vgg19 needs a file of weights, or --download.")
     preprocessing = vgg19.convert_vgg19(source, arguments.out)
     print(f"{arguments.out}: VGG19, preprocessing {preprocessing}")
 
 
+def metrics(arguments):
+    from srgan_jax.weights import perceptual
+
+    if not arguments.download and not arguments.files:
+        raise InputError("metrics needs files of weights, or --download.")
+    out = arguments.out or perceptual.folder()
+    for path in arguments.files:
+        for said in perceptual.convert(path, out):
+            print(said)
+    if arguments.download:
+        for said in perceptual.download(out):
+            print(said)
+
+
 def import_(arguments):
     from srgan_jax import generators
-    from srgan_jax.weights import arrays, layouts
+    from srgan_jax.exchange import layouts
+    from srgan_jax.weights import arrays
     from srgan_jax.weights.release import write_release
 
     state = arrays.read_arrays(arguments.input)
@@ -81,9 +97,9 @@ def import_(arguments):
 
 def export(arguments):
     from srgan_jax import generators
-    from srgan_jax.weights import deploy
+    from srgan_jax.exchange.export import export as write
 
-    said = deploy.export(generators.load(arguments.input), arguments.out, layout=arguments.layout)
+    said = write(generators.load(arguments.input), arguments.out, layout=arguments.layout)
     print(f"{arguments.out}: {said}")
 
 
@@ -116,6 +132,17 @@ def parse_arguments(args=None):
         nargs="?",
     )
     subparser.add_argument("--download", action="store_true", help="first fetch Keras' file to IN, or beside OUT")
+
+    what = "convert AlexNet and VGG16 for the metrics LPIPS and DISTS"
+    subparser = commands.add_parser("metrics", help=what, description=what)
+    subparser.set_defaults(run=metrics, input=None)
+    subparser.add_argument(
+        "files", nargs="*", metavar="FILE", help="torchvision's .pth, or .safetensors or .npz of the same arrays"
+    )
+    subparser.add_argument("-o", "--out", metavar="DIR", help="folder to write to (default: where metrics look)")
+    subparser.add_argument(
+        "--download", action="store_true", help="fetch all that is needed to DIR first (800 MB; needs PyTorch)"
+    )
 
     command(
         import_,

@@ -11,11 +11,15 @@ from srgan_jax.errors import InputError
 CHUNK = 1 << 20
 
 
-def fetch(url: str, path, md5: str) -> None:
+def fetch(url: str, path, *, algorithm: str, digest: str) -> None:
     """Download to `path`, unless it is there already.
 
     What has come so far is in PATH.partial, from which the next call goes on; it gets its final name once it is whole
     and has the checksum.
+
+    Args:
+      algorithm: "md5" or "sha256".
+      digest: the checksum in hexadecimal digits, or the first of them where the publisher names no more.
 
     Raises:
       InputError: no connection, one that broke, or other contents.
@@ -32,12 +36,16 @@ def fetch(url: str, path, md5: str) -> None:
                 f"{url} cannot be fetched ({reason}). Run the same command again to go on, or fetch it by other means "
                 f"and put it at {path}."
             ) from None
-        if (found := _md5(partial)) != md5:
+        if not (found := _digest(partial, algorithm)).startswith(digest):
             partial.unlink()
-            raise InputError(f"{url}: what came has the MD5 {found}, not {md5}; nothing of it is kept.")
+            raise InputError(
+                f"{url}: what came has the {algorithm.upper()} {found}, not {digest}; nothing of it is kept."
+            )
         partial.replace(path)
-    elif (found := _md5(path)) != md5:
-        raise InputError(f"{path} is there, but with the MD5 {found}, not {md5} as {url} has; move it away.")
+    elif not (found := _digest(path, algorithm)).startswith(digest):
+        raise InputError(
+            f"{path} is there, but with the {algorithm.upper()} {found}, not {digest} as {url} has; move it away."
+        )
 
 
 def _download(url: str, partial: pathlib.Path) -> None:
@@ -61,6 +69,6 @@ def _download(url: str, partial: pathlib.Path) -> None:
         raise OSError(f"the connection broke with {missing:,} bytes to go")
 
 
-def _md5(path: pathlib.Path) -> str:
+def _digest(path: pathlib.Path, algorithm: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()

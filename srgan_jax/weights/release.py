@@ -9,19 +9,21 @@ from flax import traverse_util
 import srgan_jax
 from srgan_jax import digests
 from srgan_jax.errors import InputError
+from srgan_jax.models import create_generator
+from srgan_jax.models.graph import operations_of
 from srgan_jax.weights import arrays
 
 FORMAT = "srgan_jax-generator-1"
 
 # Entries of the header that tell what the arrays are; all others are the caller's `info`.
-DESCRIPTION = ("format", "version", "architecture", "scale", "channels", "ranges", "sha256", "header_sha256")
+DESCRIPTION = ("format", "version", "architecture", "scale", "channels", "ranges", "graph", "sha256", "header_sha256")
 
 
 def write_release(path, architecture: dict, variables: dict, *, info: dict | None = None, half=False) -> None:
     """Write a generator through a temporary name.
 
     Args:
-      architecture: what generators.create_module takes.
+      architecture: what models.create_generator takes.
       variables: {"params": …, "batch_stats": …}.
       info: anything else worth knowing, by name: the config and step of its training, its evaluation; JSON.
       half: store float16, which halves the file; it is read as float32.
@@ -43,6 +45,7 @@ def write_release(path, architecture: dict, variables: dict, *, info: dict | Non
         "scale": str(architecture["scale"]),
         "channels": str(architecture["channels"]),
         "ranges": "lr [0, 1], sr [-1, 1], NHWC",
+        "graph": json.dumps(operations_of(create_generator(architecture))),
         "sha256": digests.of_variables(_as_read(flat)),
     }
     header["header_sha256"] = digests.of_json(header)

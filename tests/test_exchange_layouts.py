@@ -7,9 +7,9 @@ from tiny import quick_jit
 
 import srgan_jax
 from srgan_jax.errors import InputError
+from srgan_jax.exchange import layouts
 from srgan_jax.images import decode_image, signed_to_integers
 from srgan_jax.models import MSRResNet, SRResNet
-from srgan_jax.weights import layouts
 from srgan_jax.weights.__main__ import main
 
 torch = pytest.importorskip("torch")
@@ -110,7 +110,7 @@ def replaced(key, shape):
         ("basicsr", replaced("conv_last.weight", (3, 6, 9, 9)), r"conv_last.weight should be \(3, 6, 3, 3\), but is"),
         ("basicsr", replaced("conv_mid.weight", (3,)), "'conv_mid.weight' belongs to no BasicSR's MSRResNet"),
         ("basicsr", without("body.0.conv1.weight"), "num_blocks|belongs to no"),
-        ("kair", without("upconv1.weight"), "scale is 1, not one of 2, 3, 4"),
+        ("kair", without("upconv1.weight"), "scale must be one of 2, 3, 4, got 1"),
         ("lornatang", without("trunk.1.rcb.4.running_var"), "'trunk.1.rcb.4.running_var' is missing"),
         ("lornatang", replaced("conv1.1.weight", (6,)), r"conv1.1.weight should be \(1,\), but is \(6,\)"),
         ("leftthomas", without("block3.conv2.bias"), "'block3.conv2.bias' is missing"),

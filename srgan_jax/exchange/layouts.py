@@ -5,17 +5,16 @@ of the layer alone. What a layout has no name for, such as another activation, i
 """
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable
 
-import flax.linen as nn
 import numpy as np
 from flax import traverse_util
 
-from srgan_jax import generators
 from srgan_jax.errors import InputError, nearest_name
-from srgan_jax.models.folding import FOLLOWS
-from srgan_jax.models.msrresnet import FACTORS
+from srgan_jax.models import GeneratorNetwork, architecture_of, create_generator, expected_variables
+from srgan_jax.models.graph import norms_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,7 +143,7 @@ def detect(names) -> str:
     raise InputError(f"not the state dict of a known generator: it holds {first} …; known are {', '.join(LAYOUTS)}.")
 
 
-def from_state_dict(state: dict[str, np.ndarray]) -> tuple[str, nn.Module, dict]:
+def from_state_dict(state: dict[str, np.ndarray]) -> tuple[str, GeneratorNetwork, dict]:
     """A state dict of any layout -> (the layout's name, our network, our {"params": …, "batch_stats": …}).
 
     A bias before a BatchNorm, which ours has not, is taken off the BatchNorm's mean.
@@ -159,11 +158,11 @@ def from_state_dict(state: dict[str, np.ndarray]) -> tuple[str, nn.Module, dict]
     names = _names(layout, module)
     rest = {key for key in state if not key.endswith(".num_batches_tracked")}
     flat = {}
-    for key, wanted in _flat(generators.expected_variables(module)).items():
+    for key, wanted in _flat(expected_variables(module)).items():
         theirs = names[key]
         flat[key] = _to_ours(key, _take(state, rest, theirs, layout), wanted, module.features, theirs)
     if layout.norm_bias:
-        for mean, bias in _norm_biases(names):
+        for mean, bias in _norm_biases(module, names):
             theirs = _take(state, rest, bias, layout)
             if theirs.shape != flat[mean].shape:
                 raise InputError(f"{bias} should be {flat[mean].shape}, but is {theirs.shape}.")
@@ -173,7 +172,7 @@ def from_state_dict(state: dict[str, np.ndarray]) -> tuple[str, nn.Module, dict]
     return name, module, traverse_util.unflatten_dict(flat, sep="/")
 
 
-def to_state_dict(module: nn.Module, variables: dict, layout: str) -> dict[str, np.ndarray]:
+def to_state_dict(module: GeneratorNetwork, variables: dict, layout: str) -> dict[str, np.ndarray]:
     """Our network's arrays under the names of `layout` and in PyTorch's order.
 
     Raises:
@@ -182,7 +181,7 @@ def to_state_dict(module: nn.Module, variables: dict, layout: str) -> dict[str, 
     if layout not in LAYOUTS:
         raise InputError(f"no layout {layout!r}; {nearest_name(layout, LAYOUTS)}")
     name, layout = layout, LAYOUTS[layout]
-    architecture = generators.architecture_of(module)
+    architecture = architecture_of(module)
     for field, value in layout.fields.items():
         if architecture.get(field) != value:
             raise InputError(
@@ -192,7 +191,7 @@ def to_state_dict(module: nn.Module, variables: dict, layout: str) -> dict[str, 
     names = _names(layout, module)
     state = {names[key]: _to_theirs(key, array, module.features) for key, array in _flat(variables).items()}
     if layout.norm_bias:
-        state |= {bias: np.zeros_like(state[names[mean]]) for mean, bias in _norm_biases(names)}
+        state |= {bias: np.zeros_like(state[names[mean]]) for mean, bias in _norm_biases(module, names)}
     return state
 
 
@@ -208,7 +207,7 @@ def _without_prefixes(state):
     return state
 
 
-def _network(layout: Layout, state) -> nn.Module:
+def _network(layout: Layout, state) -> GeneratorNetwork:
     """The network whose sizes a state dict's arrays have."""
     upsamplings = blocks = 0
     while layout.layers(blocks + 1, 0)[f"block{blocks}/conv1"] + ".weight" in state:
@@ -224,17 +223,15 @@ def _network(layout: Layout, state) -> nn.Module:
         return found
 
     features, channels = shape("stem")[:2]
-    scale = 2**upsamplings
-    if layout.fields["network"] == "msrresnet" and upsamplings == 1:  # one shuffle, by 2 or by 3
-        factor = round((shape("upsample0")[0] / features) ** 0.5) if features else 0
-        scale = next((scale for scale, factors in FACTORS.items() if factors == (factor,)), 0)
+    outputs = [shape(f"upsample{i}")[0] for i in range(upsamplings)]
+    scale = math.prod(round((n / max(features, 1)) ** 0.5) for n in outputs)
     sizes = {"scale": scale, "channels": channels, "features": features, "num_blocks": blocks}
-    return generators.create_module(layout.fields | sizes)
+    return create_generator(layout.fields | sizes)
 
 
 def _names(layout: Layout, module) -> dict[str, str]:
     """{our array: theirs}, of all that the network has."""
-    expected = _flat(generators.expected_variables(module))
+    expected = _flat(expected_variables(module))
     upsamplings = sum(key.endswith("/kernel") and key.startswith("params/upsample") for key in expected)
     layers = layout.layers(module.num_blocks, upsamplings)
     return {
@@ -244,15 +241,13 @@ def _names(layout: Layout, module) -> dict[str, str]:
     }
 
 
-def _norm_biases(names) -> list[tuple[str, str]]:
+def _norm_biases(module, names) -> list[tuple[str, str]]:
     """(our mean of each BatchNorm, their bias of the convolution before it)."""
-    pairs = []
-    for key in names:
-        if key.endswith("/mean"):
-            *block, norm = key.split("/")[1:-1]
-            kernel = "/".join(["params", *block, FOLLOWS[norm], "kernel"])
-            pairs.append((key, names[kernel].removesuffix("weight") + "bias"))
-    return pairs
+    return [
+        (f"batch_stats/{norm}/mean", names[f"params/{conv}/kernel"].removesuffix("weight") + "bias")
+        for norm, conv in norms_of(module).items()
+        if f"batch_stats/{norm}/mean" in names
+    ]
 
 
 def _take(state, rest, name, layout: Layout) -> np.ndarray:

@@ -13,8 +13,9 @@ from tiny import quick_jit
 
 from srgan_jax import generators
 from srgan_jax.errors import InputError
-from srgan_jax.models import MSRResNet, SRResNet
-from srgan_jax.weights import deploy, layouts
+from srgan_jax.exchange import layouts, onnx
+from srgan_jax.exchange.onnx import OPSET
+from srgan_jax.models import MSRResNet, SRResNet, architecture_of, create_generator, expected_variables
 from srgan_jax.weights.__main__ import main
 from srgan_jax.weights.release import write_release
 
@@ -49,8 +50,8 @@ def files(tmp_path_factory):
             )
 
         files[name] = folder / f"{i}.safetensors"
-        variables = jax.tree_util.tree_map_with_path(draw, generators.expected_variables(module))
-        write_release(files[name], generators.architecture_of(module), variables)
+        variables = jax.tree_util.tree_map_with_path(draw, expected_variables(module))
+        write_release(files[name], architecture_of(module), variables)
     return files
 
 
@@ -87,8 +88,8 @@ def test_onnx_in_onnxruntime(files, pictures, name, tmp_path, capsys):
     model, module = onnx.load(path), generator.module
     about = {entry.key: entry.value for entry in model.metadata_props}
     assert (about["scale"], about["channels"]) == (str(module.scale), str(module.channels))
-    assert generators.create_module(json.loads(about["architecture"])) == module
-    assert [i.version for i in model.opset_import] == [deploy.OPSET] and model.producer_name == "srgan_jax"
+    assert create_generator(json.loads(about["architecture"])) == module
+    assert [i.version for i in model.opset_import] == [OPSET] and model.producer_name == "srgan_jax"
     assert "BatchNormalization" not in {node.op_type for node in model.graph.node}
     # How chaiNNer finds the scale: shapes inferred from an input of a given size.
     for dim, size in zip(model.graph.input[0].type.tensor_type.shape.dim, (1, module.channels, 16, 8), strict=True):
@@ -144,8 +145,8 @@ def test_state_dicts_come_back_exactly(files, name, layout, suffix, tmp_path, ca
     ("out", "message"),
     [
         (["model.npz"], "expected a file that ends in .onnx, .stablehlo, .pth"),
-        (["model.pth"], "needs --layout, one of leftthomas, .*mmagic"),
-        (["model.onnx", "--layout", "kair"], "model.onnx is no state dict; --layout is for those"),
+        (["model.pth"], "a state dict needs a layout, one of leftthomas, .*mmagic"),
+        (["model.onnx", "--layout", "kair"], "model.onnx: only a state dict takes a layout"),
         (["model.pth", "--layout", "kair"], "the layout 'kair' .* always has network='msrresnet', but"),
         (["model.pth", "--layout", "keir"], "no layout 'keir'; did you mean 'kair'"),
     ],
@@ -158,7 +159,7 @@ def test_exports_that_cannot_be_are_refused(files, out, message, tmp_path):
 
 def test_an_export_that_differs_is_not_kept(files, tmp_path, monkeypatch):
     pytest.importorskip("onnxruntime")
-    fold = deploy.fold_batch_norm
+    fold = onnx.fold_batch_norm
 
     def broken(module, variables):
         module, folded = fold(module, variables)
@@ -166,7 +167,7 @@ def test_an_export_that_differs_is_not_kept(files, tmp_path, monkeypatch):
         flat["params", "trunk", "bias"] = flat["params", "trunk", "bias"] + 0.01
         return module, traverse_util.unflatten_dict(flat)
 
-    monkeypatch.setattr(deploy, "fold_batch_norm", broken)
+    monkeypatch.setattr(onnx, "fold_batch_norm", broken)
     with pytest.raises(RuntimeError, match="gives other pictures than the network"):
         main(["export", str(files["paper's"]), "-o", str(tmp_path / "model.onnx")])
     assert list(tmp_path.iterdir()) == []

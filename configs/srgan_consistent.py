@@ -1,0 +1,47 @@
+"""SRGAN for photos: the paper's networks, trained by a loss that is anchored in what the LR picture says.
+
+python train.py --config configs/srgan_consistent.py --workdir runs/srgan --config.init_from=srresnet-x4 \
+    --config.vgg_weights=VGG19 --config.data.source=folder --config.data.path=PHOTOS
+
+Where the paper's recipe (configs/srgan_vgg54.py) starts from a young SRResNet, its pictures lose contrast and show the
+grid of the pixel shuffle: φ_{5,4} after its activation sees neither. Here
+- features before the activation, of five depths, each relative to HR's, take the place of φ_{5,4};
+- L1, the distance from LR after reduction, and the means of the 16 phases anchor brightness, contrast and the grid;
+- features and D see the crops shifted at random, so that their strides meet every phase of the shuffle;
+- D is half as wide, pools instead of flattening, and learns alone at first, after which G's rate rises slowly;
+- G's BatchNorm keeps its running statistics.
+docs/results.md says what came out of it and what each part does.
+"""
+
+from srgan_jax.configs import base
+
+
+def get_config():
+    config = base.get_config()
+    config.stage = "adversarial"
+    config.num_steps = 5_000
+    config.batch_size = 8
+    config.ema_decay = 0.999
+    config.jitter = 15
+    config.hold_batch_norm = True
+    config.discriminator_first = 250
+    config.discriminator.features = 32
+    config.discriminator.head = "pool"
+    config.losses.mse = 0.0
+    config.losses.l1 = 0.02
+    config.losses.lr_l1 = 1.0
+    config.losses.phase = 1.0
+    config.losses.pre12 = 0.05
+    config.losses.pre22 = 0.05
+    config.losses.pre34 = 0.5
+    config.losses.pre44 = 0.5
+    config.losses.pre54 = 0.5
+    config.losses.adversarial = 5e-3
+    config.optimizer.b2 = 0.99
+    config.optimizer.generator_warmup_steps = 500
+    config.optimizer.decay_at = (3_000, 4_250)
+    config.optimizer.decay_factor = 0.5
+    config.eval_metrics = "psnr,ssim,lr_psnr,contrast,grid"
+    config.eval_every = 500
+    config.save_every = 100
+    return config

@@ -1,0 +1,163 @@
+"""A scatter plot as an SVG file: points with labels that do not overlap, and curves."""
+
+import dataclasses
+import html
+import itertools
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+WIDTH, HEIGHT = 760, 520  # pixels of the whole drawing
+LEFT, RIGHT, TOP, BOTTOM = 70, 20, 40, 60  # pixels around the axes
+SIZE = 13  # of labels, pixels
+LETTER = 0.61 * SIZE  # width of an average letter
+COLOURS = ("#1765ad", "#c2410c", "#15803d", "#7e22ce", "#b91c1c", "#0f766e")
+GREY = "#8a8a8a"
+
+Box = tuple[float, float, float, float]  # left, top, right, bottom
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A labelled point; `faint` ones are drawn in grey."""
+
+    label: str
+    x: float
+    y: float
+    faint: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Axis:
+    """A range of values and the pixels that show it; `first` is where `low` lies."""
+
+    low: float
+    high: float
+    first: float
+    last: float
+
+    def __call__(self, value: float) -> float:
+        """Where a value lies."""
+        return self.first + (value - self.low) / (self.high - self.low) * (self.last - self.first)
+
+    def ticks(self) -> Iterator[tuple[float, str]]:
+        """Round values within the range, five to ten of them, and their texts."""
+        rough = (self.high - self.low) / 5
+        power = math.floor(math.log10(rough))
+        step = max(factor * 10**power for factor in (1, 2, 5) if factor * 10**power <= rough)
+        for n in range(math.ceil(self.low / step - 1e-9), math.floor(self.high / step + 1e-9) + 1):
+            yield n * step, f"{n * step:.{max(0, -math.floor(math.log10(step)))}f}"
+
+
+def axis(values: Iterable[float], first: float, last: float) -> Axis:
+    """An axis on which the values lie with some room around them."""
+    values = list(values)
+    room = (max(values) - min(values)) * 0.08 or 1
+    return Axis(min(values) - room, max(values) + room, first, last)
+
+
+def scatter(
+    points: Sequence[Point],
+    curves: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    *,
+    title: str,
+    x_label: str,
+    y_label: str,
+    note: str = "",
+) -> str:
+    """Draw points and curves.
+
+    Args:
+      points: the first come first where labels compete for room.
+      curves: (label, places of its dots in order).
+      title: above the axes.
+      x_label, y_label: of the axes.
+      note: a line below the drawing.
+
+    Returns:
+      The text of an SVG file.
+    """
+    everything = [(p.x, p.y) for p in points] + [place for _, places in curves for place in places]
+    x_axis = axis((x for x, _ in everything), LEFT, WIDTH - RIGHT)
+    y_axis = axis((y for _, y in everything), HEIGHT - BOTTOM, TOP)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" font-family="sans-serif" '
+        f'font-size="{SIZE}" fill="#222">',
+        f'<rect width="{WIDTH}" height="{HEIGHT}" fill="#fff"/>',
+        _text(LEFT, TOP - 16, title, 'font-weight="bold"'),
+        _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - BOTTOM + 36, x_label, 'text-anchor="middle"'),
+        _text(
+            0, 0, y_label, f'text-anchor="middle" transform="translate(16 {(TOP + HEIGHT - BOTTOM) / 2}) rotate(-90)"'
+        ),
+        _text(LEFT, HEIGHT - 6, note, f'font-size="{SIZE - 2}" fill="{GREY}"'),
+        *_grid(x_axis, y_axis),
+    ]
+    taken = [_around(x_axis(x), y_axis(y), 5) for x, y in everything]
+    names = []
+    for (label, places), colour in zip(curves, itertools.cycle(reversed(COLOURS)), strict=False):
+        places = [(x_axis(x), y_axis(y)) for x, y in places]
+        line = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
+        parts.append(f'<polyline points="{line}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
+        parts += [_dot(x, y, 2.5, colour) for x, y in places]
+        taken += [_around((a + c) / 2, (b + d) / 2, 4) for (a, b), (c, d) in itertools.pairwise(places)]
+        names.append((label, *places[len(places) // 2], colour))
+    colours = itertools.cycle(COLOURS)
+    for point in points:
+        colour = GREY if point.faint else next(colours)
+        names.append((point.label, x_axis(point.x), y_axis(point.y), colour))
+    parts += [_dot(x, y, 5, colour) for _, x, y, colour in reversed(names[len(curves) :])]  # the first on top
+    for label, x, y, colour in names:
+        box = min(_places(label, x, y), key=lambda box: _crowding(box, taken))
+        taken.append(box)
+        parts.append(_text((box[0] + box[2]) / 2, box[3] - 3, label, f'text-anchor="middle" fill="{colour}"'))
+    return "\n".join([*parts, "</svg>\n"])
+
+
+def _grid(x_axis: Axis, y_axis: Axis) -> Iterator[str]:
+    for value, text in x_axis.ticks():
+        yield _line(x_axis(value), TOP, x_axis(value), HEIGHT - BOTTOM)
+        yield _text(x_axis(value), HEIGHT - BOTTOM + 17, text, 'text-anchor="middle"')
+    for value, text in y_axis.ticks():
+        yield _line(LEFT, y_axis(value), WIDTH - RIGHT, y_axis(value))
+        yield _text(LEFT - 7, y_axis(value) + 4, text, 'text-anchor="end"')
+
+
+def _places(label: str, x: float, y: float) -> Iterator[Box]:
+    """Boxes for the label of a point, the nearest and most usual first."""
+    width, height = LETTER * len(label), SIZE + 2
+    for distance in (8, 20, 34):
+        for dx, dy in ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1)):
+            far = distance / math.hypot(dx, dy)
+            left, top = _start(x + far * dx, width, dx), _start(y + far * dy, height, dy)
+            yield left, top, left + width, top + height
+
+
+def _start(place: float, length: float, side: int) -> float:
+    """Where something begins that lies before (-1), around (0) or behind (1) a place."""
+    return place - length * (1 - side) / 2
+
+
+def _crowding(box: Box, taken: Iterable[Box]) -> float:
+    """How many square pixels of other things a label would cover; much if it left the axes."""
+    inside = _common(box, (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM))
+    outside = (box[2] - box[0]) * (box[3] - box[1]) - inside
+    return 10 * outside + sum(_common(box, other) for other in taken)
+
+
+def _common(a: Box, b: Box) -> float:
+    return max(0, min(a[2], b[2]) - max(a[0], b[0])) * max(0, min(a[3], b[3]) - max(a[1], b[1]))
+
+
+def _around(x: float, y: float, radius: float) -> Box:
+    return x - radius, y - radius, x + radius, y + radius
+
+
+def _dot(x: float, y: float, radius: float, colour: str) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}"/>'
+
+
+def _line(x1: float, y1: float, x2: float, y2: float) -> str:
+    return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="#e4e4e4"/>'
+
+
+def _text(x: float, y: float, text: str, attributes: str) -> str:
+    return f'<text x="{x:.1f}" y="{y:.1f}" {attributes}>{html.escape(text)}</text>'

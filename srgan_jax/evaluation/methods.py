@@ -1,0 +1,117 @@
+"""What is evaluated: an interpolation, a generator, or the pictures that another program has made."""
+
+import dataclasses
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from srgan_jax import generators
+from srgan_jax.errors import InputError
+from srgan_jax.evaluation.sets import EvaluationSet, read_exactly
+from srgan_jax.resize import imresize, nearest
+from srgan_jax.types import Picture
+from srgan_jax.upscaling import TILE, Upscaler
+
+# Enlargements that need no network.
+INTERPOLATIONS = {"nearest": nearest, "bicubic": imresize}
+
+SCALE = 4  # of an interpolation, and of pictures, where nothing else is said
+
+
+@dataclasses.dataclass(frozen=True)
+class Method:
+    """Something that enlarges.
+
+    Attributes:
+      enlarge: enlarge(pairs, i, lr) -> SR of the i-th picture of a set, uint8 [scale · H, scale · W, 1 or 3].
+      scale: the factor by which it enlarges.
+      about: what results.json says of it; "name" is what tables call it.
+      files: files that it reads while it enlarges, so that no output replaces one.
+    """
+
+    enlarge: Callable[[EvaluationSet, int, Picture], Picture]
+    scale: int
+    about: dict[str, Any]
+    files: tuple[pathlib.Path, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What tables call it."""
+        return self.about["name"]
+
+    def upscale(self, lr: Picture) -> Picture:
+        """SR of an LR picture that belongs to no set."""
+        return self.enlarge(None, 0, lr)
+
+
+def of_function(upscale: Callable[[Picture], Picture], scale: int, about: dict[str, Any]) -> Method:
+    """The method that enlarges every picture by one function of LR."""
+    return Method(lambda pairs, i, lr: upscale(lr), scale, about)
+
+
+def create_method(name: str, *, scale: int | None = None, tile: int | None = None) -> Method:
+    """The method that `name` stands for: "nearest", "bicubic", or what generators.load takes.
+
+    Args:
+      scale: the factor of an interpolation, 4 by default; a network has its own.
+      tile: LR pixels that a network computes at once, see upscaling.Upscaler.
+
+    Raises:
+      InputError: there is no such method, or a network enlarges by another factor than `scale`.
+    """
+    if name in INTERPOLATIONS:
+        scale = scale or SCALE
+        about = {"name": name, "precision": "float64, 8-bit after each pass"}
+        return of_function(lambda lr: INTERPOLATIONS[name](lr, scale), scale, about)
+    return of_generator(generators.load(name), scale=scale, tile=tile)
+
+
+def of_generator(generator: generators.Generator, *, scale: int | None = None, tile: int | None = None) -> Method:
+    """The method that enlarges with a generator; arguments and errors are those of create_method."""
+    if scale not in (None, generator.module.scale):
+        raise InputError(
+            f"{generator.name} enlarges {generator.module.scale} times and no other factor, got a scale of {scale}; "
+            f"leave the scale out."
+        )
+    about = {"name": generator.name, "sha256": generator.sha256(), "architecture": generator.architecture}
+    about |= {"step": generator.info.get("step"), "precision": "float32, matmul precision highest"}
+    upscaler = Upscaler(generator.module, generator.variables, tile=TILE if tile is None else tile)
+    return of_function(upscaler, generator.module.scale, about)
+
+
+def of_pictures(directory: str | pathlib.Path, sets: Sequence[EvaluationSet]) -> Method:
+    """The pictures that some program has made of LR: DIRECTORY/NAME/STEM.png, or DIRECTORY/STEM.png.
+
+    Raises:
+      InputError: the directory lacks pictures. When a picture is enlarged: it cannot be read, or has not HR's size and
+        colours.
+    """
+    directory = pathlib.Path(directory)
+    if not directory.is_dir():
+        raise InputError(f"{directory}: expected a directory of result pictures, but there is none.")
+    files, missing = {}, []
+    for pairs in sets:
+        for stem in pairs.stems:
+            places = directory / pairs.name / f"{stem}.png", directory / f"{stem}.png"
+            files[pairs.name, stem] = next((path for path in places if path.is_file()), places[0])
+            missing += [] if files[pairs.name, stem].is_file() else [places]
+    if missing:
+        others = f", nor the results of {len(missing) - 1} other pictures" if len(missing) > 1 else ""
+        raise InputError(
+            f"{missing[0][0]}: no such file, nor {missing[0][1]}{others}; give each result the name of its HR picture."
+        )
+
+    def read(pairs: EvaluationSet, i: int, lr: Picture) -> Picture:
+        path = files[pairs.name, pairs.stems[i]]
+        sr, (height, width) = read_exactly(path), (n * pairs.scale for n in lr.shape[:2])
+        if sr.shape[:2] != (height, width):
+            raise InputError(
+                f"{path}: expected {width}x{height} pixels, {pairs.scale} times the LR picture, "
+                f"got {sr.shape[1]}x{sr.shape[0]}; give the result as the program wrote it, not cropped or resized."
+            )
+        if sr.shape[2] < lr.shape[2]:
+            raise InputError(f"{path}: expected RGB, as the LR picture is, got greyscale; give the result in colour.")
+        return sr
+
+    about = {"name": str(directory), "origin": "pictures that another program made"}
+    return Method(read, sets[0].scale, about, tuple(files.values()))

@@ -1,0 +1,172 @@
+"""The perception-distortion plane (Blau and Michaeli, CVPR 2018): how true pictures are, and how natural they look.
+
+python -m srgan_jax.evaluation.plane plane.svg out/bicubic out/srresnet out/srgan
+python -m srgan_jax.evaluation.plane plane.svg out/bicubic --blend srresnet-x4 srgan-x4 --data Set5=data/Set5 \
+    --out out/blends
+
+Every folder of results that eval.py has written is a point, methods from published.py are grey points, and the
+generators between two others are a curve. The PIRM challenge of 2018 ranked methods in such a plane.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from srgan_jax import generators, processes, upscaling
+from srgan_jax.errors import InputError
+from srgan_jax.evaluation import methods, scoring
+from srgan_jax.evaluation.drawing import Point, scatter
+from srgan_jax.evaluation.published import PUBLISHED
+from srgan_jax.evaluation.sets import EvaluationSet, parse_sets
+from srgan_jax.evaluation.tables import Column, scores_table
+from srgan_jax.files import check_outputs, replace_text
+from srgan_jax.metrics import METRICS, Scorer, check_metrics, check_protocols, make_scorers
+from srgan_jax.scripts import report_input_errors
+
+STEPS = 10  # between the two ends of a curve
+
+
+def read_results(path: str | pathlib.Path) -> dict[str, Any]:
+    """The results.json that is `path` or lies in it.
+
+    Raises:
+      InputError: there is none, or it is not of eval.py.
+    """
+    path = pathlib.Path(path)
+    path = path / "results.json" if path.is_dir() else path
+    try:
+        results = json.loads(path.read_text(encoding="utf-8"))
+        if not (results["method"]["name"] and all(scores["mean"] for scores in results["datasets"].values())):
+            raise ValueError("no scores")
+    except OSError:
+        raise InputError(
+            f"{path}: no such file; expected results.json of eval.py, or the folder that holds it."
+        ) from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"{path}: expected what eval.py writes as results.json ({error!r}).") from None
+    return results
+
+
+def evaluate_blends(
+    first: str, second: str, sets: Sequence[EvaluationSet], out: str | pathlib.Path, *, metrics: Mapping[str, Scorer]
+) -> list[dict[str, Any]]:
+    """Evaluate the generators between two of one architecture, see upscaling.blend.
+
+    Args:
+      first, second: what generators.load takes.
+      sets: the pictures.
+      out: directory; the generator with a share of .3 of the second has its files in OUT/blend-0.3.
+      metrics: scorers by name, from metrics.make_scorers.
+
+    Returns:
+      The results of each, as scoring.run returns them; "method" has "blend": [first, second, share].
+    """
+    ends = generators.load(first), generators.load(second)
+    shares = [step / STEPS for step in range(STEPS + 1)]
+    folders = [pathlib.Path(out) / f"blend-{share:.1f}" for share in shares]
+    outputs = [output for folder in folders for output in scoring.outputs(list(sets), folder)]
+    check_outputs(outputs, [file for pairs in sets for file in pairs.files])
+    results = []
+    for share, folder in zip(shares, folders, strict=True):
+        method = methods.of_generator(upscaling.blend(*ends, share))
+        method = dataclasses.replace(method, about=method.about | {"blend": [first, second, share]})
+        results.append(scoring.run(method, sets, folder, metrics=metrics))
+    return results
+
+
+def draw(results: Iterable[dict[str, Any]], *, dataset: str, x: Column, y: Column, published: bool = True) -> str:
+    """Draw methods in the plane.
+
+    Args:
+      results: of methods, as read_results and evaluate_blends return them; those that have "blend" become curves.
+      dataset: the set whose means are drawn.
+      x, y: what the axes show.
+      published: whether the methods of published.py are drawn too, as far as they have both numbers for this set.
+
+    Returns:
+      The text of an SVG file.
+
+    Raises:
+      InputError: results lack the set or one of the numbers.
+    """
+    points, curves = [], {}
+    for result in results:
+        name, place = result["method"]["name"], [_mean(result, dataset, column) for column in (x, y)]
+        if blend := result["method"].get("blend"):
+            curves.setdefault(f"from {blend[0]} to {blend[1]}", []).append((blend[2], *place))
+        else:
+            points.append(Point(name, *place))
+    sources = set()
+    for name, (scores, source) in PUBLISHED.get(dataset, {}).items() if published else ():
+        if x.metric.name in scores and y.metric.name in scores and x.protocol in (None, "matlab"):
+            points.append(Point(name, scores[x.metric.name], scores[y.metric.name], faint=True))
+            sources.add(source)
+    return scatter(
+        points,
+        [(label, [place for _, *place in sorted(dots)]) for label, dots in curves.items()],
+        title=f"{dataset}: distortion and perception",
+        x_label=f"{x.name}, {x.metric.direction}",
+        y_label=f"{y.name}, {y.metric.direction}",
+        note=f"Grey: as published by {'; '.join(sorted(sources))}." if sources else "",
+    )
+
+
+def _mean(result: dict[str, Any], dataset: str, column: Column) -> float:
+    name = result["method"]["name"]
+    if dataset not in result["datasets"]:
+        raise InputError(f"the results of {name} have no set {dataset!r}; they have {', '.join(result['datasets'])}.")
+    try:
+        value = column.value(result["datasets"][dataset]["mean"])
+    except KeyError:
+        value = None
+    if value is None:
+        raise InputError(f"the results of {name} have no {column.name} of {dataset}; evaluate this metric too.")
+    return value
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m srgan_jax.evaluation.plane", description=__doc__.partition("\n")[0]
+    )
+    parser.add_argument("svg", metavar="OUT.svg", help="the drawing")
+    parser.add_argument("results", nargs="*", metavar="RESULTS", help="folders that eval.py has written")
+    parser.add_argument("--set", metavar="NAME", help="whose means are drawn (default: the first)")
+    parser.add_argument("--x", default="psnr", help="the metric of distortion (default: %(default)s)")
+    parser.add_argument("--y", default="lpips_alex", help="the metric of perception (default: %(default)s)")
+    parser.add_argument("--protocol", default="matlab", help="of PSNR and SSIM (default: %(default)s)")
+    parser.add_argument("--no-published", action="store_true", help="leave out the methods of others")
+    parser.add_argument("--blend", nargs=2, metavar=("A", "B"), help="also a curve of the generators between two")
+    parser.add_argument("--data", nargs="+", metavar="NAME=DIR", help="the pictures for the curve, as for eval.py")
+    parser.add_argument("--out", metavar="DIR", help="directory for the curve's results")
+    parsed = parser.parse_args(arguments)
+    if not (parsed.results or parsed.blend):
+        parser.error("name RESULTS, or --blend")
+    if len({parsed.blend is None, parsed.data is None, parsed.out is None}) > 1:
+        parser.error("--blend, --data and --out need each other")
+    return parsed
+
+
+def main() -> None:
+    flags = parse_arguments()
+    check_metrics((flags.x, flags.y))
+    check_protocols([flags.protocol])
+    x, y = (Column(METRICS[name], None if METRICS[name].make else flags.protocol) for name in (flags.x, flags.y))
+    results = [read_results(path) for path in flags.results]
+    if flags.blend:
+        sets = parse_sets(flags.data, scale=generators.load(flags.blend[0]).module.scale)
+        scorers = make_scorers((flags.x, flags.y), protocols=[flags.protocol])
+        results += evaluate_blends(*flags.blend, sets, flags.out, metrics=scorers)
+    dataset = flags.set or next(iter(results[0]["datasets"]))
+    drawing = draw(results, dataset=dataset, x=x, y=y, published=not flags.no_published)
+    if processes.is_first():
+        replace_text(flags.svg, drawing)
+    rows = [([result["method"]["name"]], result["datasets"][dataset]["mean"]) for result in results]
+    print(f"{scores_table(['method'], rows).markdown()}\n\n{flags.svg}")
+
+
+if __name__ == "__main__":
+    with report_input_errors():
+        main()

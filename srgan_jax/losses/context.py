@@ -1,0 +1,97 @@
+"""What the terms of a loss can look at, and what a row of the table of terms is."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+
+from srgan_jax.types import Array, Features, Images, Int, Key, Logits, Scalar
+
+
+class Context:
+    """The images, features and judgements of one update; each is computed when a term first asks for it.
+
+    Attributes:
+      sr, hr: [N, H, W, C] in [-1, 1].
+      lr: [N, H / scale, W / scale, C] in [0, 1], or None where no term needs it.
+      scale: enlargement.
+      key: a PRNG key of this update, for terms that draw random numbers; or None.
+      jitter: HR pixels by which features and D see SR and HR shifted, at random and both alike: their crops are
+        smaller by as much. Otherwise every crop would meet the strides of VGG and D in one phase of the pixel shuffle.
+      judge: D, images -> logits, or None in a stage without a discriminator. D's BatchNorm statistics do not move.
+      frozen: {name: function of images} of the networks that are never trained, such as "vgg".
+    """
+
+    def __init__(
+        self,
+        sr: Images,
+        hr: Images,
+        *,
+        lr: Images | None = None,
+        scale: int = 1,
+        key: Key | None = None,
+        jitter: int = 0,
+        judge: Callable[[Images], Logits] | None = None,
+        frozen: dict[str, Callable] | None = None,
+    ):
+        self.sr, self.hr, self.lr, self.scale, self.key = sr, hr, lr, scale, key
+        self.jitter, self.judge, self.frozen = jitter, judge, frozen or {}
+
+    @functools.cached_property
+    def _offset(self) -> Int[Array, " 2"]:
+        return jax.random.randint(self.key, (2,), 0, self.jitter + 1)
+
+    def seen(self, images: Images) -> Images:
+        """SR or HR as features and D see it, [N, H - jitter, W - jitter, C]."""
+        if not self.jitter:
+            return images
+        n, h, w, c = images.shape
+        return jax.lax.dynamic_slice(images, (0, *self._offset, 0), (n, h - self.jitter, w - self.jitter, c))
+
+    @functools.cached_property
+    def real_logits(self) -> Logits:
+        """D's logits of HR."""
+        return self.judge(self.seen(self.hr))
+
+    @functools.cached_property
+    def fake_logits(self) -> Logits:
+        """D's logits of SR."""
+        return self.judge(self.seen(self.sr))
+
+    @functools.cached_property
+    def sr_features(self) -> dict[str, Features]:
+        """VGG19's feature maps of SR, by name."""
+        return self.frozen["vgg"](self.seen(self.sr))
+
+    @functools.cached_property
+    def hr_features(self) -> dict[str, Features]:
+        """VGG19's feature maps of HR, by name."""
+        return self.frozen["vgg"](self.seen(self.hr))
+
+    @functools.cached_property
+    def teacher(self) -> Images:
+        """A trained generator's SR of the same LR, in [-1, 1]."""
+        return self.frozen["teacher"](self.lr)
+
+
+@dataclasses.dataclass(frozen=True)
+class Term:
+    """A row of the table of terms.
+
+    Attributes:
+      generator: G's side, a function of a Context; the generator's loss has it times the term's weight.
+      discriminator: D's side; the discriminator's loss has it as it is, since the weight says how much G listens.
+      penalty: what is added to D's loss times the term's weight, such as a gradient penalty.
+      frozen: names of the frozen networks that the term reads.
+    """
+
+    generator: Callable[[Context], Scalar] | None = None
+    discriminator: Callable[[Context], Scalar] | None = None
+    penalty: Callable[[Context], Scalar] | None = None
+    frozen: tuple[str, ...] = ()
+
+    @property
+    def adversarial(self) -> bool:
+        """Whether the term needs a discriminator."""
+        return self.discriminator is not None or self.penalty is not None

@@ -1,0 +1,95 @@
+"""The registry of generators and discriminators: a name for each network, and checks of its description by fields."""
+
+import dataclasses
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from srgan_jax.errors import InputError, nearest_name
+from srgan_jax.models.discriminator import Discriminator
+from srgan_jax.models.msrresnet import MSRResNet
+from srgan_jax.models.network import MOST, GeneratorNetwork
+from srgan_jax.models.srresnet import SRResNet
+from srgan_jax.types import Variables
+
+# What `config.generator.network` and the files of trained networks may name. A further generator is one file in this
+# folder and one row here.
+GENERATORS: dict[str, type[GeneratorNetwork]] = {"srresnet": SRResNet, "msrresnet": MSRResNet}
+
+# What `config.discriminator.network` may name.
+DISCRIMINATORS: dict[str, type[nn.Module]] = {"srgan": Discriminator}
+
+# The networks of configs and files that name none, since they are older than the registry.
+GENERATOR, DISCRIMINATOR = "srresnet", "srgan"
+
+Architecture = dict[str, Any]  # {"network": a name out of GENERATORS, field: value, …}; JSON
+
+
+def architecture_of(module: GeneratorNetwork) -> Architecture:
+    """The network's name and each of its fields; create_generator makes the network again from it."""
+    network = next(name for name, kind in GENERATORS.items() if type(module) is kind)
+    return {"network": network} | {field: getattr(module, field) for field in _fields(type(module))}
+
+
+def architecture_in(config: dict) -> Architecture:
+    """The generator's architecture in the config of a run."""
+    return {"scale": config["scale"], "channels": config["channels"], **config["generator"]}
+
+
+def create_generator(architecture: Architecture, *, dtype=jnp.float32) -> GeneratorNetwork:
+    """Make the network that an architecture describes; fields that it lacks have their defaults.
+
+    Args:
+      architecture: see Architecture.
+      dtype: of the computation.
+
+    Raises:
+      InputError: no such network, field or value; the message names the field.
+    """
+    return _create(GENERATORS, {"network": GENERATOR} | architecture, dtype)
+
+
+def create_discriminator(architecture: Architecture, *, dtype=jnp.float32) -> nn.Module:
+    """Make the discriminator that `config.discriminator` describes; as create_generator."""
+    return _create(DISCRIMINATORS, {"network": DISCRIMINATOR} | architecture, dtype)
+
+
+def _create(registry: dict[str, type[nn.Module]], architecture: Architecture, dtype) -> nn.Module:
+    values = dict(architecture)
+    network = values.pop("network")
+    if network not in registry:
+        raise InputError(f"network: no {network!r}; {nearest_name(str(network), registry)}")
+    kind = registry[network]
+    defaults, allowed = _fields(kind), getattr(kind, "VALUES", {})
+    for field, value in values.items():
+        if field not in defaults:
+            raise InputError(f"{field}: {network} has no such field; {nearest_name(field, defaults)}")
+        _check_value(field, value, defaults[field], allowed.get(field))
+    return kind(**values, dtype=dtype)
+
+
+def _fields(kind: type[nn.Module]) -> dict[str, Any]:
+    """The architecture's fields and their defaults."""
+    return {f.name: f.default for f in dataclasses.fields(kind) if f.name not in ("parent", "name", "dtype")}
+
+
+def _check_value(field: str, value, default, allowed) -> None:
+    if allowed is None:
+        allowed = {bool: (False, True), int: range(1, MOST + 1)}.get(type(default))
+    if type(value) is type(default) and (allowed is None or value in allowed):
+        return
+    if isinstance(allowed, range):
+        raise InputError(f"{field} must be a whole number from {allowed.start} to {allowed.stop - 1}, got {value!r}.")
+    if allowed and isinstance(default, str):
+        raise InputError(f"{field}: no {value!r}; {nearest_name(str(value), allowed)}")
+    if allowed:
+        raise InputError(f"{field} must be one of {', '.join(map(str, allowed))}, got {value!r}.")
+    raise InputError(f"{field} must be of type {type(default).__name__}, got {value!r}.")
+
+
+def expected_variables(module: GeneratorNetwork) -> Variables:
+    """Shapes and dtypes of the network's arrays."""
+    example = jax.ShapeDtypeStruct((1, 8, 8, module.channels), jnp.float32)
+    return jax.eval_shape(module.init, jax.random.key(0), example)

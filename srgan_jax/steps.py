@@ -1,0 +1,182 @@
+"""The two training steps: content training of G alone, and adversarial training of G and D (section 3.2).
+
+A step is a pure function, step(state, batch, frozen, key) -> (state, metrics):
+  state    {"g": NetworkState} or {"g": …, "d": …}
+  batch    what data.loader makes: {"hr": uint8 crops with a margin, "turn": int32}
+  frozen   {network: parameters} that a step reads and never changes. They are passed and not closed over, lest a
+           network of 80 MB be baked into the program.
+  key      a PRNG key of this step, for the terms that draw random numbers
+"""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from srgan_jax import images
+from srgan_jax.losses import Context
+from srgan_jax.resize import MARGIN_LR, downscale_crops
+from srgan_jax.state import NetworkState, forward
+from srgan_jax.types import Images, Key, Logits, Params, Scalar, Terms
+
+Batch = dict[str, jax.Array]
+State = dict[str, Any]
+Loss = Callable[[Context], tuple[Scalar, Terms]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Losses:
+    """What a step makes small.
+
+    Attributes:
+      generator: G's loss of a Context.
+      discriminator: D's loss of a Context; None in content training.
+      frozen: {network: function(parameters, images)} of the networks that the terms read.
+      scale: enlargement.
+      jitter: see losses.Context.
+    """
+
+    generator: Loss
+    discriminator: Loss | None
+    frozen: dict[str, Callable]
+    scale: int
+    jitter: int = 0
+
+    def context(self, parameters: dict[str, Params], sr: Images, hr: Images, **options) -> Context:
+        """A Context whose frozen networks have their parameters."""
+        bound = {name: functools.partial(apply, parameters[name]) for name, apply in self.frozen.items()}
+        return Context(sr, hr, scale=self.scale, jitter=self.jitter, frozen=bound, **options)
+
+
+def degrade(batch: Batch, scale: int) -> tuple[Images, Images]:
+    """Crops with a margin -> (LR in [0, 1], HR in [-1, 1]), flipped and turned.
+
+    LR is made first and turned afterwards, so that it equals, bit for bit, a crop of the whole picture's LR.
+    """
+    margin = MARGIN_LR * scale
+    lr = images.turn(downscale_crops(batch["hr"], scale), batch["turn"])
+    hr = images.turn(batch["hr"][:, margin:-margin, margin:-margin], batch["turn"])
+    return images.lr_to_unit(lr), images.hr_to_signed(hr)
+
+
+def run_generator(g: NetworkState, lr: Images, *, hold_batch_norm: bool) -> tuple[Images, Callable, Params]:
+    """G's one forward pass of a step -> (SR, the pullback to G's parameters, BatchNorm statistics)."""
+    return jax.vjp(lambda params: forward(g, params, lr, train=not hold_batch_norm), g.params, has_aux=True)
+
+
+def generator_gradients(pullback: Callable, loss: Callable, sr: Images) -> tuple[Params, Terms]:
+    """Pull the gradient of `loss(sr) -> (scalar, terms)` back through G -> (gradients, metrics)."""
+    (total, terms), d_sr = jax.value_and_grad(loss, has_aux=True)(sr)
+    (grads,) = pullback(d_sr)
+    return grads, {"g/loss": total} | {f"g/{name}": value for name, value in terms.items()}
+
+
+def discriminator_gradients(d: NetworkState, context: Context, loss: Loss) -> tuple[Params, Terms, Params]:
+    """What teaches D to tell HR from SR -> (gradients, metrics, BatchNorm statistics).
+
+    HR and SR are separate batches to D's BatchNorm, as in the usual implementations, and move its running averages in
+    this order. Penalties judge images by the parameters alone and do not move them.
+    """
+
+    def judged(params: Params):
+        context.judge = lambda image: forward(d, params, image)[0]
+        context.real_logits, batch_stats = forward(d, params, context.seen(context.hr))
+        context.fake_logits, batch_stats = forward(d, params, context.seen(context.sr), batch_stats=batch_stats)
+        total, penalties = loss(context)
+        return total, (context.real_logits, context.fake_logits, penalties, batch_stats)
+
+    (total, (real, fake, penalties, batch_stats)), grads = jax.value_and_grad(judged, has_aux=True)(d.params)
+    metrics = {
+        "d/loss": total,
+        "d/real": jnp.mean(jax.nn.sigmoid(real)),
+        "d/fake": jnp.mean(jax.nn.sigmoid(fake)),
+    }
+    return grads, metrics | {f"d/{name}": value for name, value in penalties.items()}, batch_stats
+
+
+def accumulated(gradients: Callable, network: NetworkState, batch: Batch, count: int):
+    """Means of `gradients(network, part) -> (gradients, metrics, BatchNorm statistics)` over `count` parts of a batch.
+
+    One part is in memory at a time. To BatchNorm each part is a batch of its own, in training and for the running
+    averages, which pass from part to part. Returns the three means.
+    """
+    if count == 1:
+        return gradients(network, batch)
+    # Every count-th row makes a part, so that each device's rows are spread over all of them and stay where they are.
+    parts = jax.tree.map(lambda rows: rows.reshape(-1, count, *rows.shape[1:]).swapaxes(0, 1), batch)
+
+    def add(carry, part):
+        sums, batch_stats = carry
+        *values, batch_stats = gradients(network.replace(batch_stats=batch_stats), part)
+        return (jax.tree.map(jnp.add, sums, tuple(values)), batch_stats), None
+
+    *shapes, _ = jax.eval_shape(gradients, network, jax.tree.map(lambda rows: rows[0], parts))
+    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tuple(shapes))
+    (sums, batch_stats), _ = jax.lax.scan(add, (zeros, network.batch_stats), parts)
+    return *jax.tree.map(lambda leaf: leaf / count, sums), batch_stats
+
+
+def update(name: str, network: NetworkState, grads: Params, metrics: Terms, batch_stats: Params):
+    """Let the optimizer step -> (network, metrics)."""
+    network = network.apply_gradients(grads=grads, batch_stats=batch_stats)
+    return network, metrics | {f"{name}/grad_norm": optax.tree.norm(grads)}
+
+
+def content_step(state: State, batch: Batch, frozen, key: Key, *, losses: Losses, config):
+    """Train G alone on the content loss: SRResNet (section 3.2)."""
+
+    def gradients(g: NetworkState, part: Batch):
+        lr, hr = degrade(part, config.scale)
+        sr, pullback, batch_stats = run_generator(g, lr, hold_batch_norm=config.hold_batch_norm)
+        loss = functools.partial(judge_generator, losses, frozen, hr=hr, lr=lr, key=key)
+        return *generator_gradients(pullback, loss, sr), batch_stats
+
+    g, metrics = update("g", state["g"], *accumulated(gradients, state["g"], batch, config.accumulate))
+    return {"g": g}, metrics
+
+
+def adversarial_step(state: State, batch: Batch, frozen, key: Key, *, losses: Losses, config):
+    """One update of D, then one of G against the updated D: SRGAN (section 3.2, k = 1).
+
+    In the first `config.discriminator_first` steps G stays as it is while D learns to tell its pictures.
+    """
+
+    def run(g: NetworkState, part: Batch):
+        lr, hr = degrade(part, config.scale)
+        return lr, hr, *run_generator(g, lr, hold_batch_norm=config.hold_batch_norm)
+
+    # G runs once where the batch is in one part; else twice, since memory holds what the pullback needs of one part.
+    once = run(state["g"], batch) if config.accumulate == 1 else None
+
+    def d_gradients(d: NetworkState, part: Batch):
+        lr, hr, sr, *_ = once or run(state["g"], part)
+        return discriminator_gradients(d, losses.context(frozen, sr, hr, lr=lr, key=key), losses.discriminator)
+
+    d, d_metrics = update("d", state["d"], *accumulated(d_gradients, state["d"], batch, config.accumulate))
+
+    def judge(image: Images) -> Logits:
+        logits, _ = forward(d, d.params, image)  # D's statistics move only while D learns.
+        return logits
+
+    def g_gradients(g: NetworkState, part: Batch):
+        lr, hr, sr, pullback, batch_stats = once or run(g, part)
+        loss = functools.partial(judge_generator, losses, frozen, hr=hr, lr=lr, key=key, judge=judge)
+        return *generator_gradients(pullback, loss, sr), batch_stats
+
+    g, g_metrics = update("g", state["g"], *accumulated(g_gradients, state["g"], batch, config.accumulate))
+    if config.discriminator_first:
+        early = state["d"].step < config.discriminator_first
+        g = jax.tree.map(lambda old, new: jnp.where(early, old, new), state["g"], g)
+    return {"g": g, "d": d}, g_metrics | d_metrics
+
+
+def judge_generator(losses: Losses, frozen, sr: Images, hr: Images, **options) -> tuple[Scalar, Terms]:
+    """G's loss of SR."""
+    return losses.generator(losses.context(frozen, sr, hr, **options))
+
+
+STEPS: dict[str, Callable] = {"content": content_step, "adversarial": adversarial_step}
