@@ -1,71 +1,11 @@
-"""Score a generator, or the pictures that another program has made, on whole pictures.
+"""Score a generator on whole pictures, from a checkout; installed, the command is `srgan-eval`.
 
 python eval.py --ckpt runs/srgan_vgg54 --data Set5=data/Set5 Set14=data/Set14 --out out/srgan_vgg54
 
 Prints a Markdown table of scores; writes OUT/results.json and the SR images, OUT/NAME/STEM.png.
 """
 
-import argparse
-
-from srgan_jax.scripts import add_process_flags, report_input_errors
-
-
-def parse_arguments():
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    scored = parser.add_mutually_exclusive_group(required=True)
-    scored.add_argument(
-        "--ckpt", help="shipped model, run directory, one checkpoint, .safetensors file, or bicubic or nearest"
-    )
-    scored.add_argument("--sr", metavar="DIR", help="or pictures of any program, DIR/NAME/STEM.png or DIR/STEM.png")
-    parser.add_argument(
-        "--data",
-        required=True,
-        nargs="+",
-        metavar="NAME=DIR",
-        help="DIR holds HR/ and perhaps LRx4/, or just pictures, whose LR images are then made",
-    )
-    parser.add_argument("--out", required=True, help="directory for results.json and the SR images")
-    parser.add_argument(
-        "--metrics", help="comma-separated, see docs/evaluation.md (default: those whose weights are found)"
-    )
-    parser.add_argument(
-        "--protocol",
-        default="paper,matlab",
-        help="of PSNR and SSIM, comma-separated: paper, matlab, rgb (default: %(default)s)",
-    )
-    parser.add_argument("--vgg", metavar="FILE", help="VGG19's weights: adds the metric vgg54")
-    other = parser.add_mutually_exclusive_group()
-    other.add_argument("--vs", metavar="OTHER", help="another --ckpt to compare with, picture by picture; see OUT/vs")
-    other.add_argument("--vs-sr", metavar="DIR", help="or another program's pictures to compare with")
-    parser.add_argument("--report", metavar="DIR", help="write DIR/index.html: the table, and crops side by side")
-    parser.add_argument("--scale", type=int, help="of bicubic, nearest and --sr (default: 4); a network has its own")
-    parser.add_argument("--tile", type=int, help="LR pixels computed at once (default: 640); 0: the whole picture")
-    add_process_flags(parser)
-    return parser.parse_args()
-
-
-def main():
-    flags = parse_arguments()
-    from srgan_jax import evaluation, processes  # import JAX: only once the flags are known to be right
-
-    processes.join(flags.coordinator, flags.processes, flags.process)
-    metrics = flags.metrics and [*flags.metrics.split(","), *(["vgg54"] if flags.vgg else [])]
-    evaluation.evaluate_and_report(
-        flags.ckpt,
-        flags.data,
-        flags.out,
-        protocols=flags.protocol.split(","),
-        metrics=metrics,
-        weights={"vgg19": flags.vgg} if flags.vgg else {},
-        sr=flags.sr,
-        vs=flags.vs,
-        vs_sr=flags.vs_sr,
-        report=flags.report,
-        scale=flags.scale,
-        tile=flags.tile,
-    )
-
+from srgan_jax.commands.evaluate import main
 
 if __name__ == "__main__":
-    with report_input_errors():
-        main()
+    main()

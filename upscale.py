@@ -4,7 +4,7 @@ python upscale.py photo.jpg -o large.png
 python upscale.py holiday/ -o enlarged/ --ckpt model.safetensors
 """
 
-from srgan_jax.upscale_command import main
+from srgan_jax.commands.upscale import main
 
 if __name__ == "__main__":
     main()

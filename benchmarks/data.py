@@ -192,7 +192,7 @@ def train(directory, *, config_file: str, steps: int, workers: int) -> str:
 
     import jax
 
-    from srgan_jax import loop
+    from srgan_jax.training import loop
 
     config = importlib.import_module(config_file.removesuffix(".py").replace("/", ".")).get_config()
     config.num_steps, config.log_every, config.eval_every, config.save_every = steps, steps // 4, 0, 0

@@ -12,8 +12,8 @@ import time
 import numpy as np
 from PIL import Image
 
+from srgan_jax.images.resize import imresize
 from srgan_jax.metrics import PROTOCOLS, Sample, colour, daala, default_scorers, psnr_ssim
-from srgan_jax.resize import imresize
 
 BATCH = 4  # pictures that a metric scores at once
 

@@ -24,9 +24,11 @@ import jax.numpy as jnp
 import numpy as np
 from safetensors.numpy import save_file
 
+from srgan_jax import cpu
 from srgan_jax.configs import srgan_vgg54, srresnet_mse
-from srgan_jax import cpu, sharding, stages
 from srgan_jax.models.vgg import BLOCKS
+from srgan_jax.parallel import sharding
+from srgan_jax.training import stages
 
 sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))
 from tiny import make_tiny_batch

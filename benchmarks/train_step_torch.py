@@ -11,7 +11,7 @@ import torch
 import torch_reference as reference
 from torch import nn
 
-from srgan_jax import stages
+from srgan_jax.training import stages
 
 
 def describe() -> str:

@@ -170,12 +170,13 @@ def main():
 
     torch.set_num_threads(os.cpu_count())
     variables = create_variables()
-    upscaler, module = Upscaler(MODULE, variables, tile=flags.tile), create_torch(variables)
+    generator, module = generators.Generator(MODULE, variables, "random", {}), create_torch(variables)
+    upscaler = Upscaler(generator, tile=flags.tile)
     whole = functools.partial(run_torch, module)
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         release = folder / "network.safetensors"
-        write_release(release, generators.Generator(MODULE, variables, "", {}).architecture, variables)
+        write_release(release, generator.architecture, variables)
         first = latencies(folder, release)
         methods = {"srgan_jax": upscaler, "PyTorch, whole": whole}
         tiled = {"PyTorch, tiled": functools.partial(run_tiled, whole, tile=flags.tile)}

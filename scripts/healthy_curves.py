@@ -11,13 +11,13 @@ import pathlib
 
 from scripts.make_results import CURVES, DOCS, RUNS, draw_curves, thinned
 from scripts.train_release import run
+from srgan_jax.commands.common import report_input_errors
 from srgan_jax.configs import healthy_curves as configs
 from srgan_jax.data.sources import create_source, hold_out
 from srgan_jax.files import replace_text
 from srgan_jax.images import decode_image, save_image
-from srgan_jax.pictures import most_different_region, side_by_side
-from srgan_jax.resize import imresize
-from srgan_jax.scripts import report_input_errors
+from srgan_jax.images.montage import most_different_region, side_by_side
+from srgan_jax.images.resize import imresize
 
 LOGS = RUNS / "healthy_curves"
 TITLES = {

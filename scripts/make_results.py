@@ -15,12 +15,12 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from scripts.train_release import MODELS, hours
+from srgan_jax.commands.common import report_input_errors
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation import Table, parse_sets
 from srgan_jax.files import replace_text
 from srgan_jax.images import decode_image, save_image
-from srgan_jax.pictures import most_different_region, side_by_side
-from srgan_jax.scripts import report_input_errors
+from srgan_jax.images.montage import most_different_region, side_by_side
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 RUNS = DOCS / "runs"

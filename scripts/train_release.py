@@ -16,11 +16,11 @@ import pathlib
 import subprocess
 import sys
 
+from srgan_jax.commands.common import report_input_errors
 from srgan_jax.configs import release
 from srgan_jax.errors import InputError
 from srgan_jax.files import replace_text
 from srgan_jax.losses import frozen_networks, selected
-from srgan_jax.scripts import report_input_errors
 
 ROOT = pathlib.Path(__file__).parents[1]
 SHIPPED = {"srresnet_mse": "srresnet-x4", "srgan_vgg54": "srgan-x4"}  # run -> name for srgan_jax.load

@@ -7,7 +7,7 @@ import pathlib
 import jax
 import numpy as np
 
-from srgan_jax import checkpoints, digests, photo, upscaling
+from srgan_jax import digests, upscaling
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.models import (
     GeneratorNetwork,
@@ -16,8 +16,9 @@ from srgan_jax.models import (
     create_generator,
     expected_variables,
 )
+from srgan_jax.photos.enlarging import enlarge_images
 from srgan_jax.types import Variables
-from srgan_jax.weights import release
+from srgan_jax.weights import checkpoints, release
 
 EMA = ":ema"  # after a run's directory
 
@@ -51,24 +52,28 @@ class Generator:
         """Digest of names, shapes and bytes of all arrays: the same whatever file they came in."""
         return digests.of_variables(self.variables)
 
-    def upscale(self, pictures, *, scale: float | None = None, ensemble: bool = False, tile: int = upscaling.TILE):
+    def upscale(
+        self,
+        pictures,
+        *,
+        scale: float | None = None,
+        ensemble: bool = False,
+        consistent: bool | None = None,
+        tile: int = upscaling.TILE,
+    ):
         """Enlarge a picture, or a list of them, on all local devices; a list is quicker than one by one.
 
         Args:
-          pictures: Pillow images, or uint8 or uint16 arrays [H, W] or [H, W, 1 to 4]; see photo.enlarge, which also
-            says what comes back and what is raised.
-          scale: of the result; any positive number, by default the network's.
+          pictures: Pillow images, or uint8 or uint16 arrays [H, W] or [H, W, 1 to 4]; see
+            photos.enlarging.enlarge_images, which also says what comes back and what is raised.
+          scale: of the result, above 0 and at most 64; by default the network's.
           ensemble: average the results for the eight flips and turns of the picture: better, and takes 8 times as long.
+          consistent: make results whose bicubic reduction is the picture (upscaling.make_consistent); by default as
+            `info` says of the model ("consistent").
           tile: LR pixels computed at once in each direction; 0: all of a picture.
         """
-        upscaler = upscaling.Upscaler(
-            self.module,
-            self.variables,
-            tile=tile,
-            ensemble=ensemble,
-            devices=jax.local_devices(),
-        )
-        return photo.enlarge(pictures, upscaler, scale=scale)
+        upscaler = upscaling.Upscaler(self, tile=tile, ensemble=ensemble, devices=jax.local_devices())
+        return enlarge_images(pictures, upscaler, scale=scale, consistent=consistent)
 
 
 def create(module: GeneratorNetwork, variables: Variables, *, name: str, info: dict) -> Generator:

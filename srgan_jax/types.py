@@ -40,7 +40,7 @@ __all__ = [
     "Plane",
     "Scalar",
     "Terms",
-    "UInt16",
     "UInt8",
+    "UInt16",
     "Variables",
 ]

@@ -8,7 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-from srgan_jax.checkpoints import (
+from srgan_jax.errors import InputError, NonFiniteError
+from srgan_jax.training.state import NetworkState, variables_of
+from srgan_jax.weights.checkpoints import (
     Checkpoints,
     DamagedError,
     find_checkpoints,
@@ -16,8 +18,6 @@ from srgan_jax.checkpoints import (
     read_metrics,
     read_networks,
 )
-from srgan_jax.errors import InputError, NonFiniteError
-from srgan_jax.state import NetworkState, variables_of
 
 CONFIG = {"scale": 4, "data": {"path": ""}, "optimizer": {"decay_at": [1, 2]}}
 

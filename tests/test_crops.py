@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from srgan_jax.commands.crops import run
 from srgan_jax.data import crops, sources
 from srgan_jax.errors import InputError
 
@@ -36,7 +37,7 @@ def pack(folder, out, *options):
     """Run the command; returns (crops as the training reads them, manifest)."""
     command = {"--source": f"folder:{folder}", "--out": out, "--size": SIZE, "--shard-size": 4, "--workers": 1}
     command |= dict(zip(options[::2], options[1::2], strict=True))
-    crops.main([str(word) for pair in command.items() for word in pair])
+    run([str(word) for pair in command.items() for word in pair])
     manifest = json.loads((out / crops.VERSION / "manifest.json").read_text())
     source = sources.TfdsSource(out.name, split="train", data_dir=out.parent)
     return [source[index] for index in range(len(source))], manifest
@@ -91,7 +92,7 @@ def test_workers_restarts_and_order_change_no_byte(folder, tmp_path):
         source=f"folder:{folder}", out=other, size=SIZE, split="train", data_dir="", feature="image", channels=3,
         count=None, per_image=1, min_size=None, seed=0, shard_size=4,
     )  # fmt: skip
-    assert crops._unfinished(plan) == [0, 1, 2, 3]
+    assert crops.unfinished(plan) == [0, 1, 2, 3]
     crops.write_shard(plan, 2)
     (other / crops.VERSION / "one-train.array_record-00000-of-00004").write_text("of a run that was cut off")
     with pytest.raises(sources.SourceError, match="not prepared"):
@@ -124,26 +125,26 @@ def test_a_tfds_source_and_grey_crops(folder, tmp_path):
     options = ("--source", "tfds:first", "--data-dir", tmp_path, "--channels", 3, "--split", "train[:50%]")
     second, manifest = pack(folder, tmp_path / "second", *options)
     assert len(second) == 7 and manifest["source"] == "tfds:first" and manifest["split"] == "train[:50%]"
-    crops.main(f"--source folder:{folder} --out {tmp_path}/grey --size 8 --workers 1 --channels 1".split())
+    run(f"--source folder:{folder} --out {tmp_path}/grey --size 8 --workers 1 --channels 1".split())
     assert sources.TfdsSource("grey", split="train", data_dir=tmp_path, channels=1)[0].shape == (8, 8, 1)
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"--source": "folder"}, "--source must be folder:DIRECTORY or tfds:NAME, got 'folder'"),
+        ({"--source": "folder"}, "source must be folder:DIRECTORY or tfds:NAME, got 'folder'"),
         ({"--source": "zip:photos"}, "got 'zip:photos'"),
         ({"--source": "folder:nowhere"}, "nowhere does not exist"),
         ({"--source": "tfds:nowhere"}, "nowhere is not prepared"),
-        ({"--out": "A-B"}, "--out must end in a name of a-z"),
+        ({"--out": "A-B"}, "out must end in a name of a-z"),
         ({"--out": "imagenet2012"}, "must not end in the name of another TFDS dataset"),
-        ({"--size": 0}, "--size must be at least 1, got 0"),
-        ({"--min-size": 7}, "--min-size must be at least 8, got 7"),
-        ({"--per-image": 0}, "--per-image must be at least 1"),
-        ({"--seed": -1}, "--seed must be at least 0"),
+        ({"--size": 0}, "size must be at least 1, got 0"),
+        ({"--min-size": 7}, "min_size must be at least 8, got 7"),
+        ({"--per-image": 0}, "per_image must be at least 1"),
+        ({"--seed": -1}, "seed must be at least 0"),
         ({"--workers": 0}, "--workers must be at least 1"),
-        ({"--count": 0}, "--count must be at least 1"),
-        ({"--count": 29}, "--count must be at most 14, 1 of each of the 14 pictures, got 29; try --per-image 3"),
+        ({"--count": 0}, "count must be at least 1"),
+        ({"--count": 29}, "count must be at most 14, 1 of each of the 14 pictures, got 29; try per_image=3"),
         ({"--size": 500}, r"none of the 14 pictures can be used; one of them: .*"),
     ],
     ids=str,
@@ -152,13 +153,12 @@ def test_bad_input_is_one_sentence(folder, tmp_path, options, message):
     command = {"--source": f"folder:{folder}", "--out": "packed", "--size": SIZE, "--workers": 1} | options
     command["--out"] = tmp_path / command["--out"]
     with pytest.raises(InputError, match=message):
-        crops.main([str(word) for pair in command.items() for word in pair])
+        run([str(word) for pair in command.items() for word in pair])
 
 
 def test_the_command_needs_no_tensorflow_and_reports_errors(folder, tmp_path):
-    code = (
-        "import sys; from srgan_jax.data import crops; crops.main(sys.argv[1:]); assert 'tensorflow' not in sys.modules"
-    )
+    code = "from srgan_jax.commands.crops import run; run(sys.argv[1:]); assert 'tensorflow' not in sys.modules"
+    code = f"import sys; {code}"
     arguments = ["--source", f"folder:{folder}", "--out", str(tmp_path / "packed"), "--size", "8", "--workers", "1"]
     subprocess.run([sys.executable, "-c", code, *arguments], check=True, cwd=REPOSITORY)
     bad = [sys.executable, "-m", "srgan_jax.data.crops", *arguments, "--seed", "1"]

@@ -11,11 +11,11 @@ from scipy import stats
 
 import eval as eval_script
 from srgan_jax import evaluation
+from srgan_jax.commands.common import report_input_errors
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation import command
+from srgan_jax.images.resize import imresize
 from srgan_jax.metrics import METRICS, Metric
-from srgan_jax.resize import imresize
-from srgan_jax.scripts import report_input_errors
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from srgan_jax.errors import InputError
 from srgan_jax.exchange import layouts
 from srgan_jax.images import decode_image, signed_to_integers
 from srgan_jax.models import MSRResNet, SRResNet
-from srgan_jax.weights.__main__ import main
+from srgan_jax.commands.weights import run as main
 
 torch = pytest.importorskip("torch")
 

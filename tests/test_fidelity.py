@@ -9,8 +9,8 @@ from PIL import Image
 
 from srgan_jax import generators
 from srgan_jax.errors import InputError
+from srgan_jax.images.resize import imresize
 from srgan_jax.metrics.fidelity import contrast, grid, lr_psnr, rmse
-from srgan_jax.resize import imresize, nearest
 
 SR = np.random.default_rng(0).integers(0, 256, (56, 64, 3), np.uint8)
 FORMS = [lambda p: p, lambda p: p[..., :1], lambda p: p[..., 0]]  # RGB and grey
@@ -99,7 +99,7 @@ def test_the_grid_is_looked_for_where_the_picture_is_flat():
     picture = rng.integers(0, 256, (160, 160), np.uint8)
     picture[:80, :80] = 128
     assert grid(picture, scale=4) == 0
-    picture[:80, :80] += nearest(np.eye(2, dtype=np.uint8), 1).repeat(40, 0).repeat(40, 1)  # two flat levels
+    picture[:80, :80] += np.eye(2, dtype=np.uint8).repeat(40, 0).repeat(40, 1)  # two flat levels
     assert grid(picture, scale=4) < 0.5
 
 

@@ -18,8 +18,8 @@ import pytest
 from PIL import Image
 from tiny import make_tiny_config
 
-from srgan_jax import loop
 from srgan_jax.data import crops, sources
+from srgan_jax.training import loop
 
 pytestmark = [
     pytest.mark.slow,

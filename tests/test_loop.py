@@ -17,12 +17,14 @@ from flax import serialization
 from PIL import Image
 from tiny import make_tiny_config, read_state
 
-from srgan_jax import generators, loop, sharding, stages
+from srgan_jax import generators
 from srgan_jax.data.loader import CropLoader
 from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.files import locked
-from srgan_jax.logs import drop_lines_after
 from srgan_jax.models import MSRResNet, SRResNet
+from srgan_jax.parallel import sharding
+from srgan_jax.training import loop, stages
+from srgan_jax.training.logs import drop_lines_after
 from srgan_jax.weights.release import write_release
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -318,8 +320,9 @@ def test_a_finished_run_is_left_as_it_is(run, monkeypatch, tmp_path):
 
 PROGRAM = """
 import sys, time
-from srgan_jax import loop, sharding
-from srgan_jax.scripts import report_input_errors
+from srgan_jax.training import loop
+from srgan_jax.parallel import sharding
+from srgan_jax.commands.common import report_input_errors
 from tiny import make_tiny_config, read_state
 
 compile_step = sharding.compile_step

@@ -7,15 +7,15 @@ import pytest
 from flax.traverse_util import flatten_dict
 from tiny import initialise, make_tiny_batch, make_tiny_config, quick_jit
 
-from srgan_jax import losses, steps
+from srgan_jax import losses
 from srgan_jax.errors import InputError
+from srgan_jax.images.resize import imresize
 from srgan_jax.losses import Context
 from srgan_jax.losses.adversarial import vanilla_discriminator, vanilla_generator
 from srgan_jax.losses.pixel import mse, total_variation
 from srgan_jax.models import VGG19, Discriminator, architecture_in, create_generator
 from srgan_jax.models.vgg import PREPROCESSING
-
-from srgan_jax.resize import imresize
+from srgan_jax.training import steps
 
 RNG = np.random.default_rng(0)
 SR, HR = RNG.uniform(-1, 1, (2, 3, 12, 10, 3)).astype(np.float32)
@@ -84,7 +84,12 @@ def test_the_phase_term_sees_a_grid_and_the_mean_colour_alone():
 
 def test_jitter_shifts_sr_and_hr_alike():
     seen = []
-    context = Context(SR, HR, key=jax.random.key(3), jitter=4, judge=lambda image: seen.append(image) or image[:, 0, 0, 0])
+
+    def judge(image):
+        seen.append(image)
+        return image[:, 0, 0, 0]
+
+    context = Context(SR, HR, key=jax.random.key(3), jitter=4, judge=judge)
     _ = context.real_logits, context.fake_logits
     shifts = [(y, x) for y in range(5) for x in range(5) if np.array_equal(seen[0], HR[:, y : y + 8, x : x + 6])]
     assert len(shifts) == 1

@@ -1,16 +1,18 @@
 """What is evaluated: interpolations, networks, other programs' pictures, and how LR came about."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_jax import evaluation
+from srgan_jax import evaluation, generators
 from srgan_jax.errors import InputError
+from srgan_jax.evaluation.methods import of_generator
 from srgan_jax.evaluation.sets import MADE
 from srgan_jax.images import decode_image, save_image
-from srgan_jax.resize import imresize
+from srgan_jax.images.resize import imresize
 
 
 @pytest.fixture
@@ -23,14 +25,41 @@ def folder(tmp_path):
     return tmp_path / "photos"
 
 
-@pytest.mark.parametrize("border", ["clamp", "symmetric"])
-def test_the_border_rule_of_lr_files_is_found(folder, tmp_path, border):
+@pytest.fixture(params=["clamp", "symmetric"])
+def pairs(folder, tmp_path, request):
+    """The pictures of `folder` with LR files, reduced by either border rule."""
     folder.rename(tmp_path / "HR")
     (tmp_path / "LRx4").mkdir()
     for path in (tmp_path / "HR").iterdir():
-        save_image(tmp_path / "LRx4" / path.name, imresize(decode_image(path), 1 / 4, border=border))
-    pairs = evaluation.read_set("x", tmp_path, scale=4)
+        save_image(tmp_path / "LRx4" / path.name, imresize(decode_image(path), 1 / 4, border=request.param))
+    return evaluation.read_set("x", tmp_path, scale=4)
+
+
+def test_the_border_rule_of_lr_files_is_found(pairs, request):
+    border = request.node.callspec.params["pairs"]
     assert pairs.border == border and pairs.lr_about == MADE | {"origin": "files of LRx4/", "border": border}
+
+
+def test_a_consistent_method_says_nothing_that_lr_contradicts(pairs):
+    scores = {}
+    for consistent in (None, True):
+        method = evaluation.create_method("bicubic", consistent=consistent)
+        mean = evaluation.score(method.enlarge, pairs, metrics=evaluation.make_scorers(["lr_psnr"]))["mean"]
+        scores[method.name] = mean["lr_psnr"]
+    assert scores["bicubic"] < 45 < 60 < scores["bicubic, consistent"]
+
+
+@pytest.mark.parametrize("info", [{}, {"consistent": True}])
+def test_a_network_is_as_consistent_as_it_was_made_for(pairs, info):
+    """Also where the picture is grey and the network sees colours."""
+    generator = dataclasses.replace(generators.load("srresnet-x4"), info=info)
+    lr, _, _ = pairs.pair(0)
+    for consistent in (None, False, True):
+        method = of_generator(generator, consistent=consistent)
+        sr = method.enlarge(pairs, 0, lr[..., :1])
+        expected = np.repeat(lr[..., :1], 3, axis=2)
+        same = np.array_equal(imresize(sr, 1 / 4, border=pairs.border), expected)
+        assert same == bool(info if consistent is None else consistent)
 
 
 def results_of_a_program(folder, tmp_path, place):

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from srgan_jax.images.resize import imresize, nearest
 from srgan_jax.metrics import PROTOCOLS, colour, daala, psnr_ssim
-from srgan_jax.resize import imresize, nearest
 
 FOLDER = pathlib.Path(__file__).parent / "goldens"
 GOLDENS = np.load(FOLDER / "images.npz")

@@ -7,8 +7,8 @@ import pytest
 
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation import evaluate, read_set
+from srgan_jax.images.resize import imresize
 from srgan_jax.metrics import METRICS, Sample, default_scorers, make_scorers
-from srgan_jax.resize import imresize
 from srgan_jax.weights import perceptual
 
 WITHOUT_WEIGHTS = ("lr_psnr", "contrast", "grid", "niqe", "rmse")

@@ -9,10 +9,10 @@ import pytest
 from flax import traverse_util
 from tiny import initialise, quick_jit
 
-from srgan_jax.layers import PReLU, batch_norm, pixel_shuffle
+from srgan_jax.images.resize import imresize
 from srgan_jax.models import VGG19, Discriminator, MSRResNet, SRResNet, fold_batch_norm
+from srgan_jax.models.layers import PReLU, batch_norm, pixel_shuffle
 from srgan_jax.models.vgg import AFTER_ACTIVATION, PREPROCESSING, conv_names
-from srgan_jax.resize import imresize
 
 TINY = {"features": 8, "num_blocks": 2}
 

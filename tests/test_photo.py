@@ -1,5 +1,7 @@
 """The Python call: arrays and Pillow images in, the same kind out."""
 
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from srgan_jax import generators
 from srgan_jax.errors import InputError
 from srgan_jax.models import SRResNet
 from srgan_jax.upscaling import Upscaler, blend
+from srgan_jax.upscaling.options import check_scale
 
 RNG = np.random.default_rng(0)
 
@@ -83,6 +86,15 @@ def test_what_is_no_picture(bicubic, picture, message):
         bicubic.upscale(picture)
 
 
+@pytest.mark.parametrize("scale", [0, -1, 1e9, float("nan"), "2", 2 + 0j], ids=repr)
+def test_a_scale_out_of_range(bicubic, scale):
+    with pytest.raises(InputError, match=f"^scale: {re.escape(repr(scale))} is no number above 0 and at most 64"):
+        check_scale(scale)
+    if isinstance(scale, int | float):
+        with pytest.raises(InputError, match=r"^scale: "):
+            bicubic.upscale(np.zeros((2, 3), np.uint8), scale=scale)
+
+
 def test_opaque_stays_opaque(bicubic):
     rgba = RNG.integers(0, 256, (9, 9, 4), np.uint8)
     rgba[..., 3] = 255
@@ -91,7 +103,7 @@ def test_opaque_stays_opaque(bicubic):
 
 def test_a_photo_is_upscaled_as_its_array():
     generator, rgb = network(0), RNG.integers(0, 256, (9, 7, 3), np.uint8)
-    sr = Upscaler(generator.module, generator.variables)(rgb)
+    sr = Upscaler(generator)(rgb)
     np.testing.assert_array_equal(generator.upscale(rgb), sr)
     np.testing.assert_array_equal(np.asarray(generator.upscale(Image.fromarray(rgb))), sr)
     ensemble = generator.upscale(rgb, ensemble=True)
@@ -114,7 +126,7 @@ def test_blend():
 @pytest.mark.parametrize(
     ("second", "share", "message"),
     [
-        (network(2), 1.5, "--blend: 1.5 is not from 0 to 1"),
+        (network(2), 1.5, "^share: 1.5 is no number from 0 to 1"),
         (network(2, global_skip="nearest"), 0.5, "two architectures"),
     ],
     ids=["share", "architecture"],

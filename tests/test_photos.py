@@ -12,12 +12,14 @@ from PIL import ExifTags, Image, ImageCms
 from skimage import color
 from tiny import write_bicubic_network
 
-import eval as eval_script
-from srgan_jax import photos, upscale_command
+from srgan_jax import files, generators
+from srgan_jax.commands import upscale as upscale_command
 from srgan_jax.errors import InputError
-from srgan_jax.photo import Photo
-from srgan_jax.photo_files import read_photo, write_photo
-from srgan_jax.photos import Options
+from srgan_jax.photos import batch
+from srgan_jax.photos.batch import Options
+from srgan_jax.photos.codecs import read_photo, write_photo
+from srgan_jax.photos.photo import Photo
+from srgan_jax.upscaling.tiles import Enlargement
 
 RGB = Image.fromarray(
     np.kron(np.random.default_rng(0).integers(0, 256, (3, 5, 3), np.uint8), np.ones((4, 4, 1), np.uint8))
@@ -43,13 +45,17 @@ def pictures(tmp_path):
     return folder
 
 
+def upscale_files(inputs, out, *, ckpt, options=None):
+    return batch.upscale_files(inputs, out, lambda: generators.load(ckpt), options)
+
+
 def written(out):
     return sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
 
 
 def test_folder_keeps_its_structure_and_goes_on_after_bad_files(pictures, ckpt, tmp_path):
     out = tmp_path / "out"
-    failures = photos.upscale_files([pictures], out, ckpt=ckpt)
+    failures = upscale_files([pictures], out, ckpt=ckpt)
     assert len(failures) == 1 and failures[0].startswith(f"{pictures / 'text.png'}: not an image")
     assert written(out) == ["deeper/grey.png", "rgb.png"]
     for name, mode in (("rgb.png", "RGB"), ("deeper/grey.png", "L")):
@@ -69,7 +75,7 @@ def test_folder_keeps_its_structure_and_goes_on_after_bad_files(pictures, ckpt, 
     ],
 )
 def test_format_by_extension_or_option(pictures, ckpt, tmp_path, name, options, kind):
-    assert photos.upscale_files([pictures / "rgb.png"], tmp_path / name, ckpt=ckpt, options=options) == []
+    assert upscale_files([pictures / "rgb.png"], tmp_path / name, ckpt=ckpt, options=options) == []
     path = tmp_path / name
     with Image.open(path / "rgb.tif" if path.is_dir() else path) as picture:
         assert (picture.format, picture.size) == (kind, LARGE)
@@ -79,11 +85,11 @@ def test_quality(pictures, ckpt, tmp_path):
     sizes = []
     for quality in (20, None, 100):
         path = tmp_path / f"{quality}.jpg"
-        photos.upscale_files([pictures / "rgb.png"], path, ckpt=ckpt, options=Options(quality=quality))
+        upscale_files([pictures / "rgb.png"], path, ckpt=ckpt, options=Options(quality=quality))
         sizes.append(path.stat().st_size)
     assert sizes[0] < sizes[1] < sizes[2]
-    photos.upscale_files([pictures / "rgb.png"], tmp_path / "exact.webp", ckpt=ckpt, options=Options(quality=100))
-    photos.upscale_files([pictures / "rgb.png"], tmp_path / "exact.png", ckpt=ckpt)
+    upscale_files([pictures / "rgb.png"], tmp_path / "exact.webp", ckpt=ckpt, options=Options(quality=100))
+    upscale_files([pictures / "rgb.png"], tmp_path / "exact.png", ckpt=ckpt)
     exact = [read_photo(tmp_path / name).colour for name in ("exact.webp", "exact.png")]
     np.testing.assert_array_equal(*exact)
 
@@ -97,7 +103,7 @@ def test_metadata_and_colour_profile(ckpt, tmp_path, extension):
     RGB.save(tmp_path / "in.jpg", exif=exif, icc_profile=SRGB, xmp=XMP)
     for keep in (False, True):
         out = tmp_path / f"{keep}.{extension}"
-        photos.upscale_files([tmp_path / "in.jpg"], out, ckpt=ckpt, options=Options(keep_metadata=keep))
+        upscale_files([tmp_path / "in.jpg"], out, ckpt=ckpt, options=Options(keep_metadata=keep))
         with Image.open(out) as picture:
             assert picture.size == LARGE[::-1] and picture.info["icc_profile"] == SRGB
             found = picture.getexif()
@@ -123,7 +129,7 @@ def test_sixteen_bits_keep_metadata_and_profile(ckpt, tmp_path, extension):
     levels = np.random.default_rng(0).integers(0, 65536, (3, 4, 3), np.uint16).repeat(4, 0).repeat(4, 1)
     write_photo(tmp_path / f"in.{extension}", Photo(levels, None, SRGB, exif, XMP), metadata=True)
     out = tmp_path / f"out.{extension}"
-    photos.upscale_files([tmp_path / f"in.{extension}"], out, ckpt=ckpt, options=Options(keep_metadata=True))
+    upscale_files([tmp_path / f"in.{extension}"], out, ckpt=ckpt, options=Options(keep_metadata=True))
     photo = read_photo(out)
     assert photo.icc == SRGB and photo.exif[ExifTags.Base.Artist] == "A. Name" and photo.xmp == XMP
     # All of the 16 bits: flat areas keep their level to 1 in 65536.
@@ -138,7 +144,7 @@ def test_cmyk_without_a_usable_profile(ckpt, tmp_path):
     # A profile for RGB numbers is no CMYK profile: without a usable one Pillow's own formula is used.
     RGB.convert("CMYK").save(tmp_path / "plain.tif")
     RGB.convert("CMYK").save(tmp_path / "profile.tif", icc_profile=SRGB)
-    photos.upscale_files([tmp_path / "*.tif"], tmp_path / "out", ckpt=ckpt)
+    upscale_files([tmp_path / "*.tif"], tmp_path / "out", ckpt=ckpt)
     plain, profile = (read_photo(tmp_path / "out" / f"{name}.png") for name in ("plain", "profile"))
     assert plain.icc is None and profile.icc is None
     np.testing.assert_array_equal(plain.colour, profile.colour)
@@ -167,7 +173,7 @@ def test_cmyk_is_converted_by_its_profile(ckpt, tmp_path):
     cmyk = np.zeros((12, 12, 4), np.uint8)
     cmyk[:, 6:, 1] = 255
     Image.frombytes("CMYK", (12, 12), cmyk.tobytes()).save(tmp_path / "in.tif", icc_profile=make_cmyk_profile(lab))
-    photos.upscale_files([tmp_path / "in.tif"], tmp_path / "out.png", ckpt=ckpt)
+    upscale_files([tmp_path / "in.tif"], tmp_path / "out.png", ckpt=ckpt)
     photo = read_photo(tmp_path / "out.png")
     assert photo.icc is None and photo.colour[24, 4].min() >= 250
     expected = 255 * color.lab2rgb([128 / 255 * 100, -40, 30])
@@ -180,13 +186,13 @@ def test_no_halo_around_what_is_seen(ckpt, tmp_path):
     seen = x**2 + y**2 < 64
     rgba = np.where(seen[..., None], [200, 20, 10, 255], [0, 255, 0, 0]).astype(np.uint8)
     Image.fromarray(rgba).save(tmp_path / "disc.png")
-    photos.upscale_files([tmp_path / "disc.png"], tmp_path / "large.png", ckpt=ckpt)
+    upscale_files([tmp_path / "disc.png"], tmp_path / "large.png", ckpt=ckpt)
     photo = read_photo(tmp_path / "large.png")
     alpha = photo.alpha[..., 0]
     assert alpha.max() == 255 and alpha.min() == 0
     assert np.abs(photo.colour[alpha > 0].astype(int) - [200, 20, 10]).max() <= 1
     assert abs((alpha / 255).sum() / (16 * seen.sum()) - 1) < 0.02
-    photos.upscale_files([tmp_path / "disc.png"], tmp_path / "white.jpg", ckpt=ckpt, options=Options(quality=100))
+    upscale_files([tmp_path / "disc.png"], tmp_path / "white.jpg", ckpt=ckpt, options=Options(quality=100))
     corner, middle = (read_photo(tmp_path / "white.jpg").colour[i, i].astype(int) for i in (2, 48))
     assert corner.min() > 250 and np.abs(middle - [200, 20, 10]).max() < 6
 
@@ -195,13 +201,13 @@ def test_no_halo_around_what_is_seen(ckpt, tmp_path):
     ("scale", "size"), [(2, (40, 24)), (1.5, (30, 18)), (3.3, (66, 40)), (6, (120, 72)), (0.1, (2, 2))]
 )
 def test_any_scale(pictures, ckpt, tmp_path, scale, size):
-    photos.upscale_files([pictures / "rgb.png"], tmp_path / "out.png", ckpt=ckpt, options=Options(scale=scale))
+    upscale_files([pictures / "rgb.png"], tmp_path / "out.png", ckpt=ckpt, options=Options(scale=scale))
     with Image.open(tmp_path / "out.png") as picture:
         assert picture.size == size
 
 
 def test_compare_is_written_beside(pictures, ckpt, tmp_path):
-    photos.upscale_files([pictures / "rgb.png"], tmp_path / "out.png", ckpt=ckpt, options=Options(compare=True))
+    upscale_files([pictures / "rgb.png"], tmp_path / "out.png", ckpt=ckpt, options=Options(compare=True))
     assert written(tmp_path)[-2:] == ["out.png", "out_compare.png"]
     pair = read_photo(tmp_path / "out_compare.png").colour
     assert pair.shape[1] == 2 * LARGE[0] + 6
@@ -212,28 +218,28 @@ def test_compare_is_written_beside(pictures, ckpt, tmp_path):
 
 def test_resume_leaves_out_what_is_done(pictures, ckpt, tmp_path):
     out = tmp_path / "out"
-    photos.upscale_files([pictures], out, ckpt=ckpt)
+    upscale_files([pictures], out, ckpt=ckpt)
     (out / "rgb.png").write_text("kept")
     (out / "deeper" / "grey.png").unlink()
-    failures = photos.upscale_files([pictures], out, ckpt=ckpt, options=Options(resume=True))
+    failures = upscale_files([pictures], out, ckpt=ckpt, options=Options(resume=True))
     assert len(failures) == 1 and "text.png" in failures[0]
     assert (out / "rgb.png").read_text() == "kept" and (out / "deeper" / "grey.png").exists()
     (pictures / "text.png").unlink()
-    assert photos.upscale_files([pictures], out, ckpt="not even loaded", options=Options(resume=True)) == []
+    assert upscale_files([pictures], out, ckpt="not even loaded", options=Options(resume=True)) == []
 
 
 def test_patterns(pictures, ckpt, tmp_path):
     (pictures / "text.png").unlink()
     RGB.save(pictures / "[x].png")
     patterns = [f"{pictures}/r*.png", f"{pictures}/**/*.jpg", f"{pictures}/[x].png"]
-    assert photos.upscale_files(patterns, tmp_path / "out", ckpt=ckpt) == []
+    assert upscale_files(patterns, tmp_path / "out", ckpt=ckpt) == []
     assert written(tmp_path / "out") == ["[x].png", "grey.png", "rgb.png"]
 
 
 def test_results_inside_of_the_folder_are_no_inputs(pictures, ckpt):
     (pictures / "text.png").unlink()
     for _ in range(2):
-        assert photos.upscale_files([pictures], pictures / "large", ckpt=ckpt) == []
+        assert upscale_files([pictures], pictures / "large", ckpt=ckpt) == []
     assert written(pictures / "large") == ["deeper/grey.png", "rgb.png"]
 
 
@@ -252,10 +258,10 @@ def test_results_inside_of_the_folder_are_no_inputs(pictures, ckpt):
         (["."], "out_with_a_link", {}, "leads out of"),
         (["rgb.png"], "out", {"format": "gif"}, "no image format 'gif' to write; choose from bmp"),
         (["rgb.png"], "out", {"format": "jpgg"}, "did you mean 'jpeg'"),
-        (["rgb.png"], "out", {"scale": 0}, "--scale: 0 is not above 0"),
-        (["rgb.png"], "out", {"scale": float("nan")}, "--scale: nan"),
-        (["rgb.png"], "out", {"quality": 101}, "--quality: 101 is not from 1 to 100"),
-        (["rgb.png"], "out", {"tile": -1}, "--tile: -1 pixels"),
+        (["rgb.png"], "out", {"scale": 0}, "^scale: 0 is no number above 0 and at most 64"),
+        (["rgb.png"], "out", {"scale": float("nan")}, "^scale: nan is no number"),
+        (["rgb.png"], "out", {"quality": 101}, "^quality: 101 is not from 1 to 100"),
+        (["rgb.png"], "out", {"tile": -1}, "^tile: -1 is no number of pixels"),
     ],
 )
 def test_refused_before_anything_is_computed(pictures, tmp_path, inputs, out, options, message):
@@ -266,16 +272,14 @@ def test_refused_before_anything_is_computed(pictures, tmp_path, inputs, out, op
     (tmp_path / "out_with_a_link" / "deeper").symlink_to(tmp_path / "elsewhere")
     before = written(tmp_path)
     with pytest.raises(InputError, match=message):
-        photos.upscale_files(
-            [pictures / name for name in inputs], tmp_path / out, ckpt="unused", options=Options(**options)
-        )
+        upscale_files([pictures / name for name in inputs], tmp_path / out, ckpt="unused", options=Options(**options))
     assert written(tmp_path) == before and not (tmp_path / "out").exists()
 
 
 def test_comparisons_count_as_results(pictures, tmp_path):
     RGB.save(pictures / "rgb_compare.png")
     with pytest.raises(InputError, match="would both be written to"):
-        photos.upscale_files([pictures], tmp_path / "out", ckpt="unused", options=Options(compare=True))
+        upscale_files([pictures], tmp_path / "out", ckpt="unused", options=Options(compare=True))
 
 
 def test_full_disk(ckpt, tmp_path):
@@ -285,11 +289,11 @@ def test_full_disk(ckpt, tmp_path):
     (tmp_path / "in").mkdir()
     Image.fromarray(noise).save(tmp_path / "in" / "noise.png")
     Image.new("RGB", SIZE).save(tmp_path / "in" / "flat.png")
-    photos.upscale_files([tmp_path / "in"], tmp_path / "compiled", ckpt=ckpt)
+    upscale_files([tmp_path / "in"], tmp_path / "compiled", ckpt=ckpt)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4000, hard))
     try:
-        failures = photos.upscale_files([tmp_path / "in"], tmp_path / "out", ckpt=ckpt)
+        failures = upscale_files([tmp_path / "in"], tmp_path / "out", ckpt=ckpt)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert failures == [f"{tmp_path / 'out' / 'noise.png'}: cannot be written (File too large)."]
@@ -298,30 +302,28 @@ def test_full_disk(ckpt, tmp_path):
 
 def test_too_large_for_the_format(ckpt, tmp_path):
     Image.new("L", (5000, 1)).save(tmp_path / "long.png")
-    failures = photos.upscale_files([tmp_path / "long.png"], tmp_path / "long.webp", ckpt=ckpt)
+    failures = upscale_files([tmp_path / "long.png"], tmp_path / "long.webp", ckpt=ckpt)
     assert len(failures) == 1 and "20000 x 4 pixels, and WEBP holds at most 16383" in failures[0]
     assert not (tmp_path / "long.webp").exists()
 
 
 def test_no_memory_for_one_picture(pictures, ckpt, tmp_path, monkeypatch):
-    from srgan_jax.upscaling import Upscaler
+    prepare = Enlargement.prepare
 
-    prepare = Upscaler.prepare
-
-    def too_large(self, lr):
+    def too_large(item, lr, **keywords):
         if lr.shape[2] == 1:
             raise MemoryError
-        return prepare(self, lr)
+        return prepare(item, lr, **keywords)
 
-    monkeypatch.setattr(Upscaler, "prepare", too_large)
-    failures = photos.upscale_files([pictures], tmp_path / "out", ckpt=ckpt)
+    monkeypatch.setattr(Enlargement, "prepare", too_large)
+    failures = upscale_files([pictures], tmp_path / "out", ckpt=ckpt)
     assert "do not fit into the main memory" in failures[0] and len(failures) == 2
     assert written(tmp_path / "out") == ["rgb.png"]
 
 
 def test_a_network_of_another_number_of_channels(pictures, tmp_path):
     four = write_bicubic_network(tmp_path / "four.safetensors", channels=4)
-    failures = photos.upscale_files([pictures / "rgb.png"], tmp_path / "out.png", ckpt=four)
+    failures = upscale_files([pictures / "rgb.png"], tmp_path / "out.png", ckpt=four)
     assert failures == [f"{pictures / 'rgb.png'}: the network enlarges pictures of 4 channels, this one has 3."]
 
 
@@ -353,7 +355,7 @@ def test_cache_directory(monkeypatch, platform, variables, expected):
         monkeypatch.delenv(name, raising=False)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    assert upscale_command.cache_directory() == pathlib.Path(expected).expanduser()
+    assert files.cache_directory() == pathlib.Path(expected).expanduser()
 
 
 def test_blend_needs_both_flags(capsys):
@@ -362,7 +364,26 @@ def test_blend_needs_both_flags(capsys):
     assert "need each other" in capsys.readouterr().err
 
 
-def test_the_commands_say_which_tile_is_the_default(monkeypatch):
-    assert upscale_command.parse_arguments(["a.png", "-o", "b.png"]).tile == photos.TILE
-    monkeypatch.setattr(sys, "argv", ["eval.py", "--ckpt", "a", "--data", "b=c", "--out", "d"])
-    assert eval_script.parse_arguments().tile == photos.TILE
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--tile", "-1"], "^--tile: -1 is no number of pixels"),
+        (["--scale", "99"], "^--scale: 99.0 is no number above 0 and at most 64"),
+        (["--quality", "0"], "^--quality: 0 is not from 1 to 100"),
+        (["--format", "gif"], "^--format: no image format 'gif'"),
+        (["--blend-with", "srresnet-x4", "--blend", "1.5"], "^--blend: 1.5 is no number from 0 to 1"),
+    ],
+)
+def test_the_command_names_its_flags(pictures, tmp_path, flags, message):
+    arguments = [str(pictures / "rgb.png"), "-o", str(tmp_path / "out.png"), *flags]
+    with pytest.raises(InputError, match=message):
+        upscale_command.run(upscale_command.parse_arguments(arguments))
+
+
+def test_flags_that_are_not_given_leave_the_defaults(pictures, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(batch, "upscale_files", lambda inputs, out, load, options: seen.append(options) or [])
+    arguments = [str(pictures / "rgb.png"), "-o", str(tmp_path / "out.png")]
+    for flags in ([], ["--tile", "0", "--no-consistent", "--resume"]):
+        upscale_command.run(upscale_command.parse_arguments(arguments + flags))
+    assert seen == [Options(), Options(tile=0, consistent=False, resume=True)]

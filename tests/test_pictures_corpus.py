@@ -11,8 +11,9 @@ import tifffile
 from PIL import Image, ImageCms
 from tiny import write_bicubic_network
 
-from srgan_jax import photos
-from srgan_jax.photo_files import read_photo
+from srgan_jax import generators
+from srgan_jax.photos import batch
+from srgan_jax.photos.codecs import read_photo
 
 HEIGHT, WIDTH = 6, 10
 RNG = np.random.default_rng(0)
@@ -182,7 +183,7 @@ def run(tmp_path_factory):
         (folder / name).mkdir()
         (folder / name / name).write_bytes(content)
     ckpt = write_bicubic_network(folder.parent / "bicubic.safetensors")
-    failures = photos.upscale_files([folder], out, ckpt=ckpt)
+    failures = batch.upscale_files([folder], out, lambda: generators.load(ckpt))
     sentences = {}
     for failure in failures:
         name = next(name for name in BAD | GOOD | OTHER_SIZES if f"/{name}/{name}" in failure)

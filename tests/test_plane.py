@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 from tiny import initialise
 
+from srgan_jax.commands import plane as command
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation import create_method, drawing, make_scorers, plane, read_set, run
 from srgan_jax.evaluation.drawing import Point, axis, scatter
@@ -72,14 +73,14 @@ def result(name, psnr, lpips, **about):
 
 def test_methods_are_points_and_blends_a_curve():
     blends = [result(f"{share}", 30 - share, 0.2, blend=["first", "second", share]) for share in (1.0, 0.5, 0.0)]
-    svg = plane.draw([result("a & b", 28.4, 0.34), *blends], dataset="Set5", x=PSNR, y=LPIPS)
+    svg = plane.draw([result("a & b", 28.4, 0.34), *blends], "Set5", PSNR, LPIPS)
     found = [text for _, _, text in texts(svg)]
     assert {"a & b", "from first to second", "ESRGAN", "matlab PSNR (dB), higher is better"} <= set(found)
     assert any("Ma et al." in text for text in found) and "0.5" not in found
     x = [float(pair.split(",")[0]) for pair in re.search('points="(.*?)"', svg)[1].split()]
     assert len(x) == 3 and x == sorted(x, reverse=True)  # from the first to the second
     assert svg.count("<circle") == 1 + 3 + len(PUBLISHED["Set5"])
-    alone = plane.draw([result("a", 28.4, 0.34)], dataset="Set5", x=PSNR, y=LPIPS, published=False)
+    alone = plane.draw([result("a", 28.4, 0.34)], "Set5", PSNR, LPIPS, published=False)
     assert alone.count("<circle") == 1 and "Grey" not in alone
 
 
@@ -131,8 +132,7 @@ def test_the_command_draws_results_and_a_curve(pictures, tmp_path, capsys):
         patch.setattr(plane, "STEPS", 2)
         words = [tmp_path / "plane.svg", tmp_path / "bicubic", "--y=ssim", "--blend", *ends]
         words += ["--data", f"set={pictures}", "--out", tmp_path / "blends"]
-        patch.setattr("sys.argv", ["plane", *map(str, words)])
-        plane.main()
+        command.main([str(word) for word in words])
     assert (tmp_path / "plane.svg").read_text().count("<circle") == 1 + 3
     printed = capsys.readouterr().out
     assert "| method | matlab PSNR (dB) ↑ | matlab SSIM ↑ |" in printed and "| bicubic | " in printed

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from tiny import initialise, make_tiny_config, read_state
 
-from srgan_jax import processes
 from srgan_jax.errors import InputError
 from srgan_jax.images import save_image
 from srgan_jax.models import SRResNet, architecture_of
+from srgan_jax.parallel import processes
 from srgan_jax.weights.release import write_release
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -26,8 +26,10 @@ ROOT = pathlib.Path(__file__).parents[1]
 TRAIN = """
 import hashlib, sys, time
 import jax
-from srgan_jax import checkpoints, loop, processes, sharding
-from srgan_jax.scripts import report_input_errors
+from srgan_jax.weights import checkpoints
+from srgan_jax.training import loop
+from srgan_jax.parallel import processes, sharding
+from srgan_jax.commands.common import report_input_errors
 from test_processes import make_config
 
 workdir, steps, pause, *group = sys.argv[1:]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_jax.resize import MARGIN_LR, downscale_crops, imresize, imresize_jax, nearest, resize_matrix
+from srgan_jax.images.resize import MARGIN_LR, downscale_crops, imresize, imresize_jax, nearest, resize_matrix
 
 GOLDENS = np.load(pathlib.Path(__file__).parent / "goldens" / "images.npz")
 

@@ -9,8 +9,8 @@ import jax
 import numpy as np
 import pytest
 
-from srgan_jax import sharding
 from srgan_jax.errors import InputError
+from srgan_jax.parallel import sharding
 
 DEVICES = 8
 
@@ -19,7 +19,8 @@ PROGRAM = """
 import sys
 import jax, numpy as np
 from flax.traverse_util import flatten_dict
-from srgan_jax import sharding, stages
+from srgan_jax.parallel import sharding
+from srgan_jax.training import stages
 from tiny import make_tiny_batch, make_tiny_config
 
 accumulate = int(sys.argv[2])

@@ -12,13 +12,14 @@ import pytest
 from flax.traverse_util import flatten_dict
 from tiny import make_tiny_batch, make_tiny_config, quick_jit
 
-from srgan_jax import images, models, stages, steps
+from srgan_jax import images, models
 from srgan_jax.configs import release
 from srgan_jax.errors import InputError
-from srgan_jax.layers import batch_norm
+from srgan_jax.images.resize import MARGIN_LR, imresize
 from srgan_jax.losses.adversarial import vanilla_discriminator
-from srgan_jax.resize import MARGIN_LR, imresize
-from srgan_jax.schedules import SCHEDULES
+from srgan_jax.models.layers import batch_norm
+from srgan_jax.training import stages, steps
+from srgan_jax.training.schedules import SCHEDULES
 
 
 @pytest.mark.parametrize("scale", [2, 4])

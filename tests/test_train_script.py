@@ -8,9 +8,9 @@ import pytest
 from PIL import Image
 from tiny import make_tiny_config
 
-from srgan_jax import loop
+from srgan_jax.commands.common import report_input_errors
 from srgan_jax.errors import Interrupted, NonFiniteError
-from srgan_jax.scripts import report_input_errors
+from srgan_jax.training import loop
 
 ROOT = pathlib.Path(__file__).parents[1]
 

@@ -12,10 +12,13 @@ import numpy as np
 import pytest
 from tiny import initialise, quick_jit
 
-from srgan_jax import sharding, upscaling
+from srgan_jax import upscaling
 from srgan_jax.errors import InputError
+from srgan_jax.generators import Generator
 from srgan_jax.models import MSRResNet, SRResNet, fold_batch_norm
-from srgan_jax.upscaling import Upscaler
+from srgan_jax.parallel import sharding
+from srgan_jax.upscaling import Upscaler, program, upscaler
+from srgan_jax.upscaling.options import check_tile
 
 ROOT = pathlib.Path(__file__).parents[1]
 SCALE = 2
@@ -28,6 +31,10 @@ def variables(module):
     made = initialise(module, np.zeros((1, 4, 4, module.channels), np.float32))
     # No statistic at its default, and contrasts that fill the range of levels.
     return jax.tree.map(lambda x: np.asarray(x) * rng.uniform(0.8, 1.6, x.shape).astype(np.float32), made)
+
+
+def trained(module=MODULE):
+    return Generator(module, variables(module), "", {})
 
 
 def picture(height, width, channels=3, dtype=np.uint8):
@@ -67,7 +74,7 @@ def test_tiled_equals_whole(size):
     expected = whole(MODULE, lr)
     assert min(size) == 1 or expected.std() > 0.2
     for tile in (8, 16, 17, upscaling.TILE, 0)[: 5 if size in SIZES[-3:] else 4]:
-        sr = Upscaler(MODULE, variables(MODULE), tile=tile)(lr)
+        sr = Upscaler(trained(), tile=tile)(lr)
         assert sr.dtype == np.uint8
         assert_levels(sr, expected)
 
@@ -77,7 +84,7 @@ def test_tiled_equals_whole_with_an_enlarged_input_added(skip):
     module = MODULE.clone(global_skip=skip, scale=4)
     for size in ((1, 1), (5, 23), (19, 17)):
         lr = picture(*size)
-        sr = Upscaler(module, variables(module), tile=8)(lr)
+        sr = Upscaler(trained(module), tile=8)(lr)
         assert_levels(sr, whole(module, lr))
 
 
@@ -86,39 +93,40 @@ def test_tiled_equals_whole_for_another_network(scale):
     module = MSRResNet(scale=scale, features=4, num_blocks=1)
     for size in ((1, 3), (29, 17)):
         lr = picture(*size)
-        assert_levels(Upscaler(module, variables(module), tile=8)(lr), whole(module, lr))
+        assert_levels(Upscaler(trained(module), tile=8)(lr), whole(module, lr))
 
 
 def test_a_margin_too_small_would_be_seen(monkeypatch):
     monkeypatch.setattr(SRResNet, "receptive_radius", 7)
     lr = picture(61, 31)
     with pytest.raises(AssertionError):
-        assert_levels(Upscaler(MODULE, variables(MODULE), tile=8)(lr), whole(MODULE, lr))
+        assert_levels(Upscaler(trained(), tile=8)(lr), whole(MODULE, lr))
 
 
 def test_sixteen_bits():
     lr = picture(19, 23, dtype=np.uint16)
-    sr = Upscaler(MODULE, variables(MODULE), tile=8)(lr)
+    sr = Upscaler(trained(), tile=8)(lr)
     assert sr.dtype == np.uint16
     assert_levels(sr, whole(MODULE, lr))
 
 
 def fresh_programs():
     """What counts the programs compiled from now on."""
-    upscaling.compile_enlarge.cache_clear()
-    enlarge = upscaling.compile_enlarge(sharding.create_mesh(jax.devices()[:1]))
+    program._compile.cache_clear()
+    enlarge = program.compile_enlarge(sharding.create_mesh(jax.devices()[:1]))
     enlarge.clear_cache()
     return enlarge
 
 
 def test_pictures_of_all_sizes_share_a_program():
     enlarge = fresh_programs()
-    upscaler = Upscaler(MODULE, variables(MODULE), tile=16)
+    upscale = Upscaler(trained(), tile=16)
     for size in [*SIZES, (149, 66)]:
-        upscaler(picture(*size))
+        upscale(picture(*size))
     assert enlarge._cache_size() == 1
     # Those of new variables of the same network too: training evaluates again and again.
-    Upscaler(MODULE, jax.tree.map(lambda x: x * 0.9, variables(MODULE)), tile=16)(picture(80, 80))
+    other = Generator(MODULE, jax.tree.map(lambda x: x * 0.9, variables(MODULE)), "", {})
+    Upscaler(other, tile=16)(picture(80, 80))
     assert enlarge._cache_size() == 1
 
 
@@ -126,10 +134,10 @@ def test_only_the_blocks_of_the_picture_are_computed():
     """What is not written keeps what was in the memory before."""
     module, params = fold_batch_norm(MODULE, variables(MODULE))
     windows = picture(32, 32)[None]
-    features = np.full(upscaling.features_shape(module, windows.shape), np.nan, np.float32)
+    features = np.full(program.features_shape(module, windows.shape), np.nan, np.float32)
     lengths = np.array([[9, 16]], np.int32)
-    enlarge = upscaling.compile_enlarge(sharding.create_mesh(jax.devices()[:1]))
-    params = upscaling.stack_blocks(module, params["params"])
+    enlarge = program.compile_enlarge(sharding.create_mesh(jax.devices()[:1]))
+    params = program.stack_blocks(module, params["params"])
     sr, features = enlarge(params, features, windows, lengths, module=module, block=8, dtype=np.dtype(np.float32))
     computed = np.isfinite(features).all(-1)[0, 0]
     around = max(module.radii)
@@ -139,11 +147,11 @@ def test_only_the_blocks_of_the_picture_are_computed():
 
 def stream(devices):
     """Enlarge pictures of several sizes in one stream, and compare."""
-    pictures = [picture(*size) for size in ((9, 7), (30, 20), (9, 7), (1, 50))]
-    upscaler = Upscaler(MODULE, variables(MODULE), tile=8, devices=devices)
-    for lr, done in zip(pictures, upscaler.stream(map(upscaler.prepare, pictures)), strict=True):
-        assert done.todo == 0
-        assert_levels(done.sr, whole(MODULE, lr))
+    sizes = ((9, 7), (30, 20), (9, 7), (1, 50))
+    results = Upscaler(trained(), tile=8, devices=devices).stream((size, picture(*size)) for size in sizes)
+    for size, (item, sr) in zip(sizes, results, strict=True):
+        assert item == size
+        assert_levels(sr, whole(MODULE, picture(*size)))
 
 
 def test_a_stream_of_pictures_of_several_sizes():
@@ -161,7 +169,7 @@ def test_devices_share_the_tiles():
 @pytest.mark.parametrize("late", [False, True], ids=["when it starts", "when it is fetched"])
 def test_memory_that_runs_out_halves_the_tile(monkeypatch, late):
     """A canvas of more than 48 pixels does not fit, from the third tile on."""
-    original, sides = upscaling.compile_enlarge(sharding.create_mesh(jax.devices()[:1])), []
+    original, sides = program.compile_enlarge(sharding.create_mesh(jax.devices()[:1])), []
 
     class Exhausted:
         def __array__(self, *_, **__):
@@ -173,31 +181,31 @@ def test_memory_that_runs_out_halves_the_tile(monkeypatch, late):
             return (Exhausted(), features) if late else np.asarray(Exhausted())
         return original(params, features, windows, *arguments, **keywords)
 
-    monkeypatch.setattr(upscaling, "compile_enlarge", lambda mesh: limited)
+    monkeypatch.setattr(upscaler, "compile_enlarge", lambda mesh: limited)
     lr, done = picture(250, 90), []
-    upscaler = Upscaler(MODULE, variables(MODULE), tile=64, progress=lambda picture, share: done.append(share))
-    sr = upscaler(lr)
+    upscale = Upscaler(trained(), tile=64, progress=lambda share, pixels: done.append((share, pixels)))
+    sr = upscale(lr)
     assert_levels(sr, whole(MODULE, lr))
-    assert sum(done) == pytest.approx(1)
-    assert upscaler.tile == 23 and sides[:2] == [128, 128] and sides[-1] == 46
+    np.testing.assert_allclose(np.sum(done, axis=0), [1, 500 * 180])
+    assert upscale.tile == 23 and sides[:2] == [128, 128] and sides[-1] == 46
 
 
 def test_memory_that_does_not_hold_the_smallest_tile(monkeypatch):
     def exhausted(*_, **__):
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory.")
 
-    monkeypatch.setattr(upscaling, "compile_enlarge", lambda mesh: exhausted)
+    monkeypatch.setattr(upscaler, "compile_enlarge", lambda mesh: exhausted)
     with pytest.raises(InputError, match="does not hold even a tile of 16 x 16"):
-        Upscaler(MODULE, variables(MODULE))(picture(70, 40))
+        Upscaler(trained())(picture(70, 40))
 
 
 def test_other_errors_of_the_device_are_not_hidden(monkeypatch):
     def broken(*_, **__):
         raise jax.errors.JaxRuntimeError("INTERNAL: something else")
 
-    monkeypatch.setattr(upscaling, "compile_enlarge", lambda mesh: broken)
+    monkeypatch.setattr(upscaler, "compile_enlarge", lambda mesh: broken)
     with pytest.raises(jax.errors.JaxRuntimeError, match="something else"):
-        Upscaler(MODULE, variables(MODULE))(picture(7, 4))
+        Upscaler(trained())(picture(7, 4))
 
 
 @pytest.mark.parametrize("size", [(9, 9), (20, 13)], ids=str)
@@ -208,12 +216,12 @@ def test_ensemble_is_the_average_of_the_eight_turns(size):
         sr = np.rot90(whole(MODULE, np.ascontiguousarray(turned)), -turns)
         results.append(sr[:, ::-1] if flip else sr)
     for tile in (8, 0):
-        sr = Upscaler(MODULE, variables(MODULE), tile=tile, ensemble=True)(lr)
+        sr = Upscaler(trained(), tile=tile, ensemble=True)(lr)
         assert_levels(sr, np.mean(results, axis=0, dtype=np.float64))
 
 
 def test_grey_is_repeated_for_a_network_of_three_channels():
-    grey, upscale = picture(9, 7, 1), Upscaler(MODULE, variables(MODULE), tile=8)
+    grey, upscale = picture(9, 7, 1), Upscaler(trained(), tile=8)
     sr = upscale(grey)
     np.testing.assert_array_equal(sr, upscale(grey.repeat(3, -1)))
     assert sr.shape == (18, 14, 3)
@@ -221,13 +229,27 @@ def test_grey_is_repeated_for_a_network_of_three_channels():
 
 def test_a_network_of_one_channel_takes_each_by_itself():
     module = MODULE.clone(channels=1)
-    upscale, colour = Upscaler(module, variables(module), tile=8), picture(9, 7)
+    upscale, colour = Upscaler(trained(module), tile=8), picture(9, 7)
     sr = upscale(colour)
     assert sr.shape == (18, 14, 3)
     for channel in range(3):
         np.testing.assert_array_equal(sr[..., channel], upscale(colour[..., channel, None])[..., 0])
 
 
-def test_a_wrong_number_of_channels():
+def test_a_picture_that_is_not_taken_does_not_stop_the_others():
+    pictures = [("first", picture(9, 7)), ("second", picture(9, 7, 2)), ("third", picture(7, 9))]
+    upscale, failed = Upscaler(trained(), tile=8), []
+    results = dict(upscale.stream(pictures, failed=lambda item, error: failed.append((item, str(error)))))
+    assert list(results) == ["first", "third"] and results["third"].shape == (14, 18, 3)
+    assert failed == [("second", "the network enlarges pictures of 3 channels, this one has 2.")]
     with pytest.raises(InputError, match="pictures of 3 channels, this one has 2"):
-        Upscaler(MODULE, variables(MODULE))(picture(9, 7, 2))
+        upscale(picture(9, 7, 2))
+
+
+@pytest.mark.parametrize("tile", [-1, 2.5, "64", None])
+def test_a_tile_out_of_range(tile):
+    with pytest.raises(InputError, match=f"^tile: {tile!r} is no number of pixels"):
+        check_tile(tile)
+    if isinstance(tile, int):
+        with pytest.raises(InputError, match=r"^tile: "):
+            Upscaler(trained(), tile=tile)

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from tiny import write_bicubic_network
 
-from srgan_jax import generators, upscale_command, video
+from srgan_jax import generators
+from srgan_jax.commands import upscale as upscale_command
 from srgan_jax.errors import InputError
+from srgan_jax.photos import video
 
 av = pytest.importorskip("av")
 
@@ -117,6 +119,8 @@ def test_the_command_takes_videos(clip, ckpt, tmp_path):
     flags = [str(clip), "-o", str(tmp_path / "out.mp4"), "--ckpt", str(ckpt)]
     assert upscale_command.run(upscale_command.parse_arguments(flags)) == 0
     assert len(read(tmp_path / "out.mp4")[1]) == len(TIMES)
+    with pytest.raises(InputError, match=r"--scale: 0\.0 is no number above 0"):
+        upscale_command.run(upscale_command.parse_arguments([*flags, "--scale", "0"]))
     with pytest.raises(InputError, match="--format is for pictures"):
         upscale_command.run(upscale_command.parse_arguments([*flags, "--format", "jpg"]))
     with pytest.raises(InputError, match="one at a time"):

@@ -13,7 +13,7 @@ from safetensors.numpy import save, save_file
 from srgan_jax import generators
 from srgan_jax.errors import InputError
 from srgan_jax.weights import arrays, release
-from srgan_jax.weights.__main__ import main
+from srgan_jax.commands.weights import run as main
 
 GOOD = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b/c": np.ones(4, np.float32)}
 NAN = GOOD | {"b/c": np.array([1, np.nan], np.float32)}

@@ -19,7 +19,7 @@ from srgan_jax import generators
 from srgan_jax.errors import InputError
 from srgan_jax.models import SRResNet
 from srgan_jax.weights import release
-from srgan_jax.weights.__main__ import main
+from srgan_jax.commands.weights import run as main
 
 ARCHITECTURE = {
     "scale": 2,

@@ -6,12 +6,12 @@ import functools
 import jax
 import numpy as np
 
-from srgan_jax import sharding
-from srgan_jax.checkpoints import Checkpoints
 from srgan_jax.configs import base
+from srgan_jax.images.resize import MARGIN_LR
 from srgan_jax.models import SRResNet, architecture_of
-from srgan_jax.resize import MARGIN_LR
-from srgan_jax.stages import create_stage
+from srgan_jax.parallel import sharding
+from srgan_jax.training.stages import create_stage
+from srgan_jax.weights.checkpoints import Checkpoints
 from srgan_jax.weights.release import write_release
 
 

@@ -11,10 +11,10 @@ import ml_collections
 from absl import app, flags, logging
 from ml_collections import config_flags
 
+from srgan_jax.commands.common import report_input_errors
 from srgan_jax.configs import base
+from srgan_jax.cpu.memory import keep_freed_memory
 from srgan_jax.errors import InputError, nearest_name
-from srgan_jax.memory import keep_freed_memory
-from srgan_jax.scripts import report_input_errors
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(), such as configs/srgan_vgg54.py.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run: checkpoints, logs, samples.")

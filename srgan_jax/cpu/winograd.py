@@ -16,7 +16,16 @@ from collections.abc import Callable
 import jax.numpy as jnp
 from jax import lax
 
-from srgan_jax.cpu.operations import Grid, Kernel, Result, from_phases, in_memory, phases, stacked, sum_of_outer_products
+from srgan_jax.cpu.operations import (
+    Grid,
+    Kernel,
+    Result,
+    from_phases,
+    in_memory,
+    phases,
+    stacked,
+    sum_of_outer_products,
+)
 from srgan_jax.types import Array, Features
 
 PIXELS = ((1, 0, -1, 0), (0, 1, 1, 0), (0, -1, 1, 0), (0, 1, 0, -1))  # Bᵀ

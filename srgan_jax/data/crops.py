@@ -8,24 +8,19 @@ ArrayRecord files of single uncompressed records; TensorFlow is not needed. A se
 whole shards of the first. docs/data.md has the rules and says how to run this on Dataflow, Flink or Spark.
 """
 
-import argparse
-import concurrent.futures
 import dataclasses
 import functools
 import hashlib
 import importlib.metadata
 import json
-import multiprocessing
 import os
 import pathlib
 import re
-import signal
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 
 import numpy as np
-import tqdm
 from etils import epath
 
 from srgan_jax import __version__
@@ -33,7 +28,6 @@ from srgan_jax.data import sources
 from srgan_jax.data.loader import random_stream
 from srgan_jax.errors import InputError
 from srgan_jax.images import ImageError
-from srgan_jax.scripts import report_input_errors
 
 VERSION = "1.0.0"  # of the dataset written, as TFDS numbers them
 PARTIAL = ".partial"  # folder of what is under way: the plan, the reports of whole shards
@@ -106,12 +100,12 @@ def create_plan(
     """
     min_size = size if min_size is None else min_size
     for name, value, least in (
-        ("--size", size, 1),
-        ("--min-size", min_size, size),
-        ("--per-image", per_image, 1),
-        ("--seed", seed, 0),
-        ("--shard-size", shard_size, 1),
-        ("--count", 1 if count is None else count, 1),
+        ("size", size, 1),
+        ("min_size", min_size, size),
+        ("per_image", per_image, 1),
+        ("seed", seed, 0),
+        ("shard_size", shard_size, 1),
+        ("count", 1 if count is None else count, 1),
     ):
         if value < least:
             raise InputError(f"{name} must be at least {least}, got {value}.")
@@ -120,8 +114,8 @@ def create_plan(
     count = most if count is None else count
     if count > most:
         raise InputError(
-            f"--count must be at most {most}, {per_image} of each of the {len(opened)} pictures, got {count}; "
-            f"try --per-image {-(-count // len(opened))}."
+            f"count must be at most {most}, {per_image} of each of the {len(opened)} pictures, got {count}; "
+            f"try per_image={-(-count // len(opened))}."
         )
     return Plan(
         source=source,
@@ -147,7 +141,7 @@ def open_source(source: str, *, split: str, data_dir: str, feature: str, channel
         return sources.FolderSource(place, channels=channels)
     if kind == "tfds" and place:
         return sources.TfdsSource(place, split=split, data_dir=data_dir, feature=feature, channels=channels)
-    raise InputError(f"--source must be folder:DIRECTORY or tfds:NAME, got {source!r}.")
+    raise InputError(f"source must be folder:DIRECTORY or tfds:NAME, got {source!r}.")
 
 
 def _names_sha256(source: sources.Source) -> str:
@@ -309,17 +303,17 @@ def write_metadata(plan: Plan) -> dict:
     return manifest
 
 
-def _check_out(out: str) -> None:
+def check_out(out: str) -> None:
     import tensorflow_datasets as tfds
 
     name = epath.Path(out).name
     if not re.fullmatch("[a-z][a-z0-9_]*", name):
-        raise InputError(f"--out must end in a name of a-z, 0-9 and _, by which TFDS will know it, got {out!r}.")
+        raise InputError(f"out must end in a name of a-z, 0-9 and _, by which TFDS will know it, got {out!r}.")
     if name in tfds.list_builders(with_community_datasets=False):
-        raise InputError(f"--out must not end in the name of another TFDS dataset, got {out!r}.")
+        raise InputError(f"out must not end in the name of another TFDS dataset, got {out!r}.")
 
 
-def _unfinished(plan: Plan) -> list[int]:
+def unfinished(plan: Plan) -> list[int]:
     """Start or resume: the shards that are yet to write, none where the dataset is complete.
 
     Raises:
@@ -334,10 +328,10 @@ def _unfinished(plan: Plan) -> list[int]:
             if there.get(name) != value:
                 raise InputError(
                     f"{plan.directory} holds other crops: {name} is {there.get(name)!r} there and {value!r} now; "
-                    "remove it or choose another --out."
+                    "remove it or choose another output."
                 )
     elif complete:
-        raise InputError(f"{plan.directory} holds another dataset; choose another --out.")
+        raise InputError(f"{plan.directory} holds another dataset; choose another output.")
     if complete:
         return []
     begun.parent.mkdir(parents=True, exist_ok=True)
@@ -345,96 +339,7 @@ def _unfinished(plan: Plan) -> list[int]:
     return [shard for shard in range(plan.shards) if not _report_path(plan, shard).exists()]
 
 
-def run_processes(plan: Plan, shards: list[int], *, workers: int) -> None:
-    """Write the shards in so many processes of this machine (one: in this one), with a progress bar."""
-    done = plan.count - sum(plan.shard_length(shard) for shard in shards)
-    with tqdm.tqdm(total=plan.count, initial=done, unit="crop", smoothing=0.05) as bar:
-        if workers == 1:
-            for shard in shards:
-                bar.update(write_shard(plan, shard))
-            return
-        context = multiprocessing.get_context("spawn")  # JAX's threads do not survive a fork
-        with concurrent.futures.ProcessPoolExecutor(workers, context, initializer=_start_worker) as pool:
-            futures = [pool.submit(write_shard, plan, shard) for shard in shards]
-            try:
-                for future in concurrent.futures.as_completed(futures):
-                    bar.update(future.result())
-            except concurrent.futures.process.BrokenProcessPool:
-                raise InputError(
-                    "a worker process was killed, perhaps for want of memory; "
-                    "the same command, with fewer --workers, goes on from the whole shards."
-                ) from None
-            finally:
-                pool.shutdown(cancel_futures=True)
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, which lets whole shards be finished; end when it is killed, lest one wait forever."""
-
-    def watch():
-        multiprocessing.parent_process().join()
-        os._exit(1)
-
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=watch, daemon=True).start()
-
-
-def run_beam(plan: Plan, shards: list[int], *, runner: str, options: list[str]) -> None:
-    """Write the shards on an engine that Apache Beam knows; `options` are its own command-line options."""
-    try:
-        import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError:
-        raise InputError("--runner needs Apache Beam: pip install -r requirements-beam.txt") from None
-    with beam.Pipeline(options=PipelineOptions([f"--runner={runner}", *options])) as pipeline:
-        spread = pipeline | beam.Create(shards) | beam.Reshuffle()  # else one worker would get them all
-        spread | beam.Map(functools.partial(write_shard, plan))
-
-
-def main(argv=None):
-    parser = argparse.ArgumentParser(
-        prog="python -m srgan_jax.data.crops", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
-    add("--source", required=True, help="folder:DIRECTORY or tfds:NAME")
-    add("--out", required=True, help="DATA/NAME: the directory to make; NAME is the dataset's for TFDS")
-    add("--size", type=int, required=True, help="pixels per side of a crop, e.g. twice the crop to train on")
-    add("--count", type=int, help="crops in all (default: --per-image of every picture)")
-    add("--per-image", type=int, default=1, help="the most crops of one picture (default: 1)")
-    add("--min-size", type=int, help="leave out pictures whose smaller side has fewer pixels (default: --size)")
-    add("--seed", type=int, default=0, help="of which pictures and places are drawn (default: 0)")
-    add("--split", default="train", help="of a TFDS source (default: train)")
-    add("--data-dir", default="", help="where a TFDS source was prepared (default: TFDS's own)")
-    add("--feature", default="image", help="the picture's name in a TFDS source (default: image)")
-    add("--channels", type=int, choices=(1, 3), default=3, help="grey or RGB (default: 3)")
-    add("--shard-size", type=int, default=1000, help="crops per file (default: 1000)")
-    add("--workers", type=int, default=os.cpu_count(), help="processes (default: one per core)")
-    add("--runner", help="run on Apache Beam instead: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner …; "
-        "further options are Beam's")  # fmt: skip
-    arguments, beam_options = parser.parse_known_args(argv)
-    if beam_options and not arguments.runner:
-        parser.error(f"unrecognized arguments: {' '.join(beam_options)}")
-    if arguments.workers < 1:
-        raise InputError(f"--workers must be at least 1, got {arguments.workers}.")
-    _check_out(arguments.out)
-    fields = vars(arguments)
-    runner, workers = fields.pop("runner"), fields.pop("workers")
-    plan = create_plan(**fields)
-    shards = _unfinished(plan)
-    if shards and runner:
-        run_beam(plan, shards, runner=runner, options=beam_options)
-    elif shards:
-        run_processes(plan, shards, workers=min(workers, len(shards)))
-    complete = (plan.directory / "features.json").exists()
-    manifest = json.loads((plan.directory / "manifest.json").read_text()) if complete else write_metadata(plan)
-    out = epath.Path(plan.out)
-    print(f"{plan.directory}: {plan.count} crops in {plan.shards} shards, {len(manifest['skipped'])} pictures left out")
-    print(f"--config.data.source=tfds --config.data.path={out.parent} --config.data.name={out.name}")
-
-
 if __name__ == "__main__":
-    # Other processes must find what they run under the module's own name, not under __main__.
-    from srgan_jax.data import crops
+    from srgan_jax.commands.crops import main
 
-    with report_input_errors():
-        crops.main()
+    main()

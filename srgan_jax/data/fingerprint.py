@@ -5,10 +5,11 @@ import json
 import pathlib
 from typing import Any
 
-from srgan_jax import digests, processes
+from srgan_jax import digests
 from srgan_jax.data.sources import Source
 from srgan_jax.errors import InputError
 from srgan_jax.files import replace_text
+from srgan_jax.parallel import processes
 
 LISTED = 20_000  # pictures whose names are kept; of more only a digest
 SHOWN = 3  # names in a message

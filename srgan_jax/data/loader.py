@@ -17,7 +17,7 @@ import numpy as np
 from srgan_jax.data.sources import Source
 from srgan_jax.errors import InputError
 from srgan_jax.images import ImageError
-from srgan_jax.resize import MARGIN_LR
+from srgan_jax.images.resize import MARGIN_LR
 
 _log = logging.getLogger("srgan_jax")
 

@@ -4,14 +4,14 @@ import json
 import pathlib
 from collections.abc import Iterable, Sequence
 
-from srgan_jax import processes
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation import comparison, methods, scoring
 from srgan_jax.evaluation.report import Report
-from srgan_jax.evaluation.sets import EvaluationSet, parse_sets
+from srgan_jax.evaluation.sets import parse_sets
 from srgan_jax.evaluation.tables import table
 from srgan_jax.files import check_outputs, replace_text
 from srgan_jax.metrics import default_scorers, make_scorers
+from srgan_jax.parallel import processes
 
 
 def evaluate_and_report(
@@ -26,6 +26,7 @@ def evaluate_and_report(
     vs: str | None = None,
     vs_sr: str | None = None,
     report: str | pathlib.Path | None = None,
+    consistent: bool | None = None,
     scale: int | None = None,
     tile: int | None = None,
 ) -> None:
@@ -43,6 +44,7 @@ def evaluate_and_report(
       vs: another method; its files go to OUT/vs, the comparison to OUT/comparison.json.
       vs_sr: another program's pictures, in place of `vs`.
       report: directory for an HTML page of the methods, nearest and bicubic.
+      consistent: whether the methods' SR is changed so that its reduction is LR; by default as networks were made for.
       scale: the factor of interpolations and of other programs' pictures, 4 by default; a network has its own.
       tile: LR pixels computed at once; 0 for whole pictures.
     """
@@ -53,11 +55,18 @@ def evaluate_and_report(
         scorers = make_scorers(metrics, protocols=protocols, weights=weights)
     if sr:
         sets = parse_sets(data, scale=scale or methods.SCALE)
-        method = methods.of_pictures(sr, sets)
+        method = methods.of_pictures(sr, sets, consistent=consistent)
     else:
-        method = methods.create_method(ckpt, scale=scale, tile=tile)
+        method = methods.create_method(ckpt, scale=scale, tile=tile, consistent=consistent)
         sets = parse_sets(data, scale=method.scale)
-    other = _other_method(method, vs, vs_sr, sets, tile=tile)
+    other = None
+    if vs_sr:
+        other = methods.of_pictures(vs_sr, sets, consistent=consistent)
+    elif vs:
+        its_scale = method.scale if vs in methods.INTERPOLATIONS else None
+        other = methods.create_method(vs, scale=its_scale, tile=tile, consistent=consistent)
+    if other:
+        _check_comparable(method, other)
     shown = {method.name: (method, out)} | ({other.name: (other, out / "vs")} if other else {})
     simple = [name for name in methods.INTERPOLATIONS if name not in shown] if report else []
     for name in simple:
@@ -88,17 +97,8 @@ def evaluate_and_report(
         say(f"\n{page.write(report, order=order)}")
 
 
-def _other_method(
-    method: methods.Method, vs: str | None, vs_sr: str | None, sets: Sequence[EvaluationSet], *, tile: int | None
-) -> methods.Method | None:
-    """The method that `method` is to be compared with, if one is named."""
-    if vs_sr:
-        other = methods.of_pictures(vs_sr, sets)
-    elif vs:
-        scale = method.scale if vs in methods.INTERPOLATIONS else None
-        other = methods.create_method(vs, scale=scale, tile=tile)
-    else:
-        return None
+def _check_comparable(method: methods.Method, other: methods.Method) -> None:
+    """Raise an InputError for methods of two scales, or one that is named twice."""
     if other.scale != method.scale:
         raise InputError(
             f"{other.name} enlarges {other.scale} times, but {method.name} {method.scale} times: "
@@ -106,7 +106,6 @@ def _other_method(
         )
     if other.name == method.name:
         raise InputError(f"{method.name} would be compared with itself; name another method.")
-    return other
 
 
 def _check_no_old_comparison(out: pathlib.Path) -> None:

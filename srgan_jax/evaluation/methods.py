@@ -5,12 +5,14 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from srgan_jax import generators
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation.sets import EvaluationSet, read_exactly
-from srgan_jax.resize import imresize, nearest
+from srgan_jax.images.resize import imresize, nearest
 from srgan_jax.types import Picture
-from srgan_jax.upscaling import TILE, Upscaler
+from srgan_jax.upscaling import TILE, Upscaler, make_consistent
 
 # Enlargements that need no network.
 INTERPOLATIONS = {"nearest": nearest, "bicubic": imresize}
@@ -39,34 +41,36 @@ class Method:
         """What tables call it."""
         return self.about["name"]
 
-    def upscale(self, lr: Picture) -> Picture:
-        """SR of an LR picture that belongs to no set."""
-        return self.enlarge(None, 0, lr)
 
-
-def of_function(upscale: Callable[[Picture], Picture], scale: int, about: dict[str, Any]) -> Method:
-    """The method that enlarges every picture by one function of LR."""
-    return Method(lambda pairs, i, lr: upscale(lr), scale, about)
-
-
-def create_method(name: str, *, scale: int | None = None, tile: int | None = None) -> Method:
+def create_method(
+    name: str, *, scale: int | None = None, tile: int | None = None, consistent: bool | None = None
+) -> Method:
     """The method that `name` stands for: "nearest", "bicubic", or what generators.load takes.
 
     Args:
       scale: the factor of an interpolation, 4 by default; a network has its own.
       tile: LR pixels that a network computes at once, see upscaling.Upscaler.
+      consistent: whether SR is changed so that its reduction is LR, see made_consistent; by default as a network was
+        made for.
 
     Raises:
       InputError: there is no such method, or a network enlarges by another factor than `scale`.
     """
-    if name in INTERPOLATIONS:
-        scale = scale or SCALE
-        about = {"name": name, "precision": "float64, 8-bit after each pass"}
-        return of_function(lambda lr: INTERPOLATIONS[name](lr, scale), scale, about)
-    return of_generator(generators.load(name), scale=scale, tile=tile)
+    if name not in INTERPOLATIONS:
+        return of_generator(generators.load(name), scale=scale, tile=tile, consistent=consistent)
+    scale = scale or SCALE
+    about = {"name": name, "precision": "float64, 8-bit after each pass"}
+    method = Method(lambda pairs, i, lr: INTERPOLATIONS[name](lr, scale), scale, about)
+    return made_consistent(method) if consistent else method
 
 
-def of_generator(generator: generators.Generator, *, scale: int | None = None, tile: int | None = None) -> Method:
+def of_generator(
+    generator: generators.Generator,
+    *,
+    scale: int | None = None,
+    tile: int | None = None,
+    consistent: bool | None = None,
+) -> Method:
     """The method that enlarges with a generator; arguments and errors are those of create_method."""
     if scale not in (None, generator.module.scale):
         raise InputError(
@@ -75,12 +79,31 @@ def of_generator(generator: generators.Generator, *, scale: int | None = None, t
         )
     about = {"name": generator.name, "sha256": generator.sha256(), "architecture": generator.architecture}
     about |= {"step": generator.info.get("step"), "precision": "float32, matmul precision highest"}
-    upscaler = Upscaler(generator.module, generator.variables, tile=TILE if tile is None else tile)
-    return of_function(upscaler, generator.module.scale, about)
+    upscaler = Upscaler(generator, tile=TILE if tile is None else tile)
+    method = Method(lambda pairs, i, lr: upscaler(lr), generator.module.scale, about)
+    usual = generator.info.get("consistent", False)
+    return made_consistent(method) if (usual if consistent is None else consistent) else method
 
 
-def of_pictures(directory: str | pathlib.Path, sets: Sequence[EvaluationSet]) -> Method:
+def made_consistent(method: Method) -> Method:
+    """The method with every SR changed so that its reduction is LR, see upscaling.make_consistent."""
+
+    def enlarge(pairs: EvaluationSet, i: int, lr: Picture) -> Picture:
+        sr = method.enlarge(pairs, i, lr)
+        lr = np.broadcast_to(lr, (*lr.shape[:2], sr.shape[2]))  # grey, which a network of RGB has coloured
+        return make_consistent(sr, lr, pairs.scale, border=pairs.border)
+
+    about = method.about | {"name": f"{method.name}, consistent", "consistent": True}
+    return dataclasses.replace(method, enlarge=enlarge, about=about)
+
+
+def of_pictures(
+    directory: str | pathlib.Path, sets: Sequence[EvaluationSet], *, consistent: bool | None = None
+) -> Method:
     """The pictures that some program has made of LR: DIRECTORY/NAME/STEM.png, or DIRECTORY/STEM.png.
+
+    Args:
+      consistent: whether they are changed so that their reduction is LR, see made_consistent.
 
     Raises:
       InputError: the directory lacks pictures. When a picture is enlarged: it cannot be read, or has not HR's size and
@@ -114,4 +137,5 @@ def of_pictures(directory: str | pathlib.Path, sets: Sequence[EvaluationSet]) ->
         return sr
 
     about = {"name": str(directory), "origin": "pictures that another program made"}
-    return Method(read, sets[0].scale, about, tuple(files.values()))
+    method = Method(read, sets[0].scale, about, tuple(files.values()))
+    return made_consistent(method) if consistent else method

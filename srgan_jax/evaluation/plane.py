@@ -1,21 +1,16 @@
 """The perception-distortion plane (Blau and Michaeli, CVPR 2018): how true pictures are, and how natural they look.
 
-python -m srgan_jax.evaluation.plane plane.svg out/bicubic out/srresnet out/srgan
-python -m srgan_jax.evaluation.plane plane.svg out/bicubic --blend srresnet-x4 srgan-x4 --data Set5=data/Set5 \
-    --out out/blends
-
-Every folder of results that eval.py has written is a point, methods from published.py are grey points, and the
-generators between two others are a curve. The PIRM challenge of 2018 ranked methods in such a plane.
+A method is a point, methods from published.py are grey points, and the generators between two others are a curve. The
+PIRM challenge of 2018 ranked methods in such a plane.
 """
 
-import argparse
 import dataclasses
 import json
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from srgan_jax import generators, processes, upscaling
+from srgan_jax import generators
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation import methods, scoring
 from srgan_jax.evaluation.drawing import Point, scatter
@@ -24,9 +19,55 @@ from srgan_jax.evaluation.sets import EvaluationSet, parse_sets
 from srgan_jax.evaluation.tables import Column, scores_table
 from srgan_jax.files import check_outputs, replace_text
 from srgan_jax.metrics import METRICS, Scorer, check_metrics, check_protocols, make_scorers
-from srgan_jax.scripts import report_input_errors
+from srgan_jax.parallel import processes
+from srgan_jax.upscaling import blend
 
 STEPS = 10  # between the two ends of a curve
+
+
+def draw_plane(
+    svg: str | pathlib.Path,
+    results: Iterable[str | pathlib.Path],
+    *,
+    dataset: str | None = None,
+    x: str = "psnr",
+    y: str = "lpips_alex",
+    protocol: str = "matlab",
+    published: bool = True,
+    blend_of: tuple[str, str] | None = None,
+    data: Iterable[str] = (),
+    out: str | pathlib.Path | None = None,
+) -> None:
+    """Draw the plane to a file, and print a table of the methods in it.
+
+    Args:
+      svg: the file to write.
+      results: folders that eval.py has written, or the results.json in them.
+      dataset: the set whose means are drawn; by default the first one.
+      x, y: names out of metrics.METRICS.
+      protocol: of PSNR and SSIM.
+      published: whether the methods of published.py are drawn too.
+      blend_of: two generators, for a curve of what lies between them.
+      data: entries "NAME=DIR" for the curve, see sets.read_set.
+      out: directory for the results of the curve.
+
+    Raises:
+      InputError: an unknown name, results that lack a set or a metric, or generators that cannot be blended.
+    """
+    check_metrics((x, y))
+    check_protocols([protocol])
+    check_outputs([(svg, "the plane")], results)
+    found = [read_results(path) for path in results]
+    if blend_of:
+        sets = parse_sets(data, scale=generators.load(blend_of[0]).module.scale)
+        found += evaluate_blends(*blend_of, sets, out, metrics=make_scorers((x, y), protocols=[protocol]))
+    dataset = dataset or next(iter(found[0]["datasets"]))
+    columns = (Column(METRICS[name], None if METRICS[name].make else protocol) for name in (x, y))
+    drawing = draw(found, dataset, *columns, published=published)
+    if processes.is_first():
+        replace_text(svg, drawing)
+        rows = [([result["method"]["name"]], result["datasets"][dataset]["mean"]) for result in found]
+        print(f"{scores_table(['method'], rows).markdown()}\n\n{svg}")
 
 
 def read_results(path: str | pathlib.Path) -> dict[str, Any]:
@@ -71,13 +112,13 @@ def evaluate_blends(
     check_outputs(outputs, [file for pairs in sets for file in pairs.files])
     results = []
     for share, folder in zip(shares, folders, strict=True):
-        method = methods.of_generator(upscaling.blend(*ends, share))
+        method = methods.of_generator(blend(*ends, share))
         method = dataclasses.replace(method, about=method.about | {"blend": [first, second, share]})
         results.append(scoring.run(method, sets, folder, metrics=metrics))
     return results
 
 
-def draw(results: Iterable[dict[str, Any]], *, dataset: str, x: Column, y: Column, published: bool = True) -> str:
+def draw(results: Iterable[dict[str, Any]], dataset: str, x: Column, y: Column, *, published: bool = True) -> str:
     """Draw methods in the plane.
 
     Args:
@@ -95,8 +136,9 @@ def draw(results: Iterable[dict[str, Any]], *, dataset: str, x: Column, y: Colum
     points, curves = [], {}
     for result in results:
         name, place = result["method"]["name"], [_mean(result, dataset, column) for column in (x, y)]
-        if blend := result["method"].get("blend"):
-            curves.setdefault(f"from {blend[0]} to {blend[1]}", []).append((blend[2], *place))
+        if "blend" in result["method"]:
+            first, second, share = result["method"]["blend"]
+            curves.setdefault(f"from {first} to {second}", []).append((share, *place))
         else:
             points.append(Point(name, *place))
     sources = set()
@@ -125,48 +167,3 @@ def _mean(result: dict[str, Any], dataset: str, column: Column) -> float:
     if value is None:
         raise InputError(f"the results of {name} have no {column.name} of {dataset}; evaluate this metric too.")
     return value
-
-
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="python -m srgan_jax.evaluation.plane", description=__doc__.partition("\n")[0]
-    )
-    parser.add_argument("svg", metavar="OUT.svg", help="the drawing")
-    parser.add_argument("results", nargs="*", metavar="RESULTS", help="folders that eval.py has written")
-    parser.add_argument("--set", metavar="NAME", help="whose means are drawn (default: the first)")
-    parser.add_argument("--x", default="psnr", help="the metric of distortion (default: %(default)s)")
-    parser.add_argument("--y", default="lpips_alex", help="the metric of perception (default: %(default)s)")
-    parser.add_argument("--protocol", default="matlab", help="of PSNR and SSIM (default: %(default)s)")
-    parser.add_argument("--no-published", action="store_true", help="leave out the methods of others")
-    parser.add_argument("--blend", nargs=2, metavar=("A", "B"), help="also a curve of the generators between two")
-    parser.add_argument("--data", nargs="+", metavar="NAME=DIR", help="the pictures for the curve, as for eval.py")
-    parser.add_argument("--out", metavar="DIR", help="directory for the curve's results")
-    parsed = parser.parse_args(arguments)
-    if not (parsed.results or parsed.blend):
-        parser.error("name RESULTS, or --blend")
-    if len({parsed.blend is None, parsed.data is None, parsed.out is None}) > 1:
-        parser.error("--blend, --data and --out need each other")
-    return parsed
-
-
-def main() -> None:
-    flags = parse_arguments()
-    check_metrics((flags.x, flags.y))
-    check_protocols([flags.protocol])
-    x, y = (Column(METRICS[name], None if METRICS[name].make else flags.protocol) for name in (flags.x, flags.y))
-    results = [read_results(path) for path in flags.results]
-    if flags.blend:
-        sets = parse_sets(flags.data, scale=generators.load(flags.blend[0]).module.scale)
-        scorers = make_scorers((flags.x, flags.y), protocols=[flags.protocol])
-        results += evaluate_blends(*flags.blend, sets, flags.out, metrics=scorers)
-    dataset = flags.set or next(iter(results[0]["datasets"]))
-    drawing = draw(results, dataset=dataset, x=x, y=y, published=not flags.no_published)
-    if processes.is_first():
-        replace_text(flags.svg, drawing)
-    rows = [([result["method"]["name"]], result["datasets"][dataset]["mean"]) for result in results]
-    print(f"{scores_table(['method'], rows).markdown()}\n\n{flags.svg}")
-
-
-if __name__ == "__main__":
-    with report_input_errors():
-        main()

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from srgan_jax import processes
 from srgan_jax.evaluation.tables import columns_of, notes, scores_table
 from srgan_jax.files import replace_text
-from srgan_jax.pictures import as_rgb, most_different_region
+from srgan_jax.images.montage import as_rgb, most_different_region
+from srgan_jax.parallel import processes
 from srgan_jax.types import Picture
 
 CROP = 128  # HR pixels on each side

@@ -13,13 +13,13 @@ import jax
 import numpy as np
 
 import srgan_jax
-from srgan_jax import processes
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation.methods import Method
 from srgan_jax.evaluation.sets import EvaluationSet
 from srgan_jax.files import replace_text
 from srgan_jax.images import ImageError, save_image
 from srgan_jax.metrics import METRICS, PROTOCOLS, Sample, Scorer, make_scorers
+from srgan_jax.parallel import processes
 from srgan_jax.types import Picture
 
 PIXELS = 2**24  # of HR pictures that wait until they are scored together, which a network does faster

@@ -11,7 +11,7 @@ from PIL import Image
 from srgan_jax.data.sources import FolderSource, Source
 from srgan_jax.errors import InputError
 from srgan_jax.images import ImageError, decode_image
-from srgan_jax.resize import imresize
+from srgan_jax.images.resize import imresize
 from srgan_jax.types import Picture
 
 KERNEL = "MATLAB bicubic, antialiased, 8-bit after each pass"

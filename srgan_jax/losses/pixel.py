@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
+from srgan_jax.images.resize import MARGIN_LR, resize_matrix
 from srgan_jax.losses.context import Context, Term
-from srgan_jax.resize import MARGIN_LR, resize_matrix
 from srgan_jax.types import Array, Float, Images, Scalar
 
 CHARBONNIER_EPSILON = 1e-3  # of images in [-1, 1]: an eighth of a level

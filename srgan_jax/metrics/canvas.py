@@ -15,7 +15,7 @@ import numpy as np
 
 from srgan_jax.errors import InputError
 from srgan_jax.images import hr_to_signed
-from srgan_jax.pictures import as_rgb
+from srgan_jax.images.montage import as_rgb
 from srgan_jax.types import Array, Features, Float, Int, Params, Picture
 
 STEP = 64  # sides of canvases are multiples of it

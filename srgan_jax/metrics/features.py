@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from srgan_jax.images import hr_to_signed
+from srgan_jax.images.montage import as_rgb
 from srgan_jax.losses.pixel import mse
 from srgan_jax.models import VGG19
-from srgan_jax.pictures import as_rgb
 from srgan_jax.types import Params, Picture
 
 

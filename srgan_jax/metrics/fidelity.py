@@ -7,8 +7,8 @@ import numpy as np
 from scipy.ndimage import correlate1d
 
 from srgan_jax.errors import InputError
+from srgan_jax.images.resize import imresize
 from srgan_jax.metrics import canvas, colour, psnr_ssim
-from srgan_jax.resize import imresize
 
 RMSE_BORDER = 4  # pixels that PIRM 2018 cuts off each side
 PERIODS = 5  # sides of the blocks of `grid`, in periods

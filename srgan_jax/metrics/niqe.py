@@ -8,8 +8,8 @@ from scipy.ndimage import gaussian_filter
 from scipy.special import gamma
 
 from srgan_jax.errors import InputError
+from srgan_jax.images.resize import imresize
 from srgan_jax.metrics import canvas, colour
-from srgan_jax.resize import imresize
 from srgan_jax.types import Float
 
 BLOCK = 96  # sides of the blocks, in pixels of the picture
@@ -42,18 +42,18 @@ def niqe(picture: np.ndarray, *, border: int) -> float:
 
     Lower is better, without an upper bound; photographs have about 3 to 5.
 
-    Scores agree with the authors' program to seven digits on photographs. In pictures with large flat regions that one
-    sums rounding errors, and scores differ by up to .6 %: on the distorted pictures I03, I04 and I08 of IQA-PyTorch's
-    calibration it has 15.754, 3.6549 and 3.184 where we have 15.746, 3.6549 and 3.202 (all six of MATLAB's rgb2gray,
-    which the authors' program uses in place of Y). MATLAB's own function `niqe` has another model and gives other
-    values (7.20, 2.99, 3.71).
+    Scores of photographs agree with MATLAB to six digits: for Set14's baboon BasicSR quotes 5.729573, and we have
+    5.729574. In large flat regions the authors' program takes rounding errors for values, so that scores differ by up
+    to .6 %: of the distorted pictures I03, I04 and I08 of IQA-PyTorch's calibration its `niqe` row says 15.754, 3.6549
+    and 3.184, and we have 15.746, 3.6549 and 3.202 (all six of MATLAB's rgb2gray, which that program uses in place of
+    Y). Its `niqe_matlab` row, 7.20, 2.99 and 3.71, is of MATLAB's own function, which has another model.
 
     Args:
       picture: uint8 [H, W] or [H, W, 1] (taken as it is), or RGB [H, W, 3].
       border: how many pixels are cut off each side first; SR papers cut 0 or, as PIRM 2018 does, 4.
 
     Raises:
-      InputError: the picture is no such array, or has less than two blocks that are not flat.
+      InputError: the picture is no such array, or has fewer than two blocks that are not flat.
     """
     picture = canvas.checked(picture, name="NIQE")
     plane = picture[..., 0] if picture.shape[2] == 1 else colour.rgb2ycbcr_y(picture)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
-from srgan_jax.layers import batch_norm, conv, dense
+from srgan_jax.models.layers import batch_norm, conv, dense
 from srgan_jax.types import Features, Images, Logits
 
 

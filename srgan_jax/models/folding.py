@@ -3,8 +3,8 @@
 import numpy as np
 from flax import traverse_util
 
-from srgan_jax.layers import BATCH_NORM_EPSILON
 from srgan_jax.models.graph import norms_of
+from srgan_jax.models.layers import BATCH_NORM_EPSILON
 from srgan_jax.models.network import GeneratorNetwork
 from srgan_jax.types import Variables
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 import flax.linen as nn
 import jax.numpy as jnp
 
-from srgan_jax.layers import PReLU, add, batch_norm, conv
+from srgan_jax.models.layers import PReLU, add, batch_norm, conv
 from srgan_jax.models.network import MOST, GeneratorNetwork
 from srgan_jax.types import Features, Images
 

@@ -7,8 +7,8 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
-from srgan_jax.layers import Enlarge, PReLU, add, batch_norm, conv, pixel_shuffle
 from srgan_jax.models.graph import Graph
+from srgan_jax.models.layers import Enlarge, PReLU, add, batch_norm, conv, pixel_shuffle
 from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
 from srgan_jax.types import Features, Images
 

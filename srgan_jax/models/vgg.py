@@ -4,7 +4,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from srgan_jax.images import signed_to_levels
-from srgan_jax.layers import conv, max_pool
+from srgan_jax.models.layers import conv, max_pool
 from srgan_jax.types import Features, Images
 
 # Convolutions and features of each of the five blocks; a 2×2 max-pooling stands between blocks.

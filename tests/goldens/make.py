@@ -13,8 +13,8 @@ import pathlib
 import numpy as np
 from PIL import Image
 
+from srgan_jax.images.resize import imresize
 from srgan_jax.metrics import PROTOCOLS, daala
-from srgan_jax.resize import imresize
 
 HERE = pathlib.Path(__file__).parent
 # name: (set, image, LR rows, LR columns). The corners hold the border rule to account; odd sides the dither's last row.

@@ -16,8 +16,8 @@ import skimage.data
 import torch
 from small_networks import small_dists, small_lpips
 
+from srgan_jax.images.resize import imresize
 from srgan_jax.metrics.niqe import niqe
-from srgan_jax.resize import imresize
 
 HERE = pathlib.Path(__file__).parent
 

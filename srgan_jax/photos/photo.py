@@ -1,16 +1,13 @@
-"""A photo of any kind -> what the network enlarges, and its results back into a photo of that kind."""
+"""A photo: what arrays and Pillow images become, so that a network can enlarge it, and which becomes them again."""
 
 import dataclasses
 import io
-from fractions import Fraction
 
 import numpy as np
 from PIL import Image, ImageCms
 from scipy import ndimage
 
 from srgan_jax.errors import InputError
-from srgan_jax.resize import imresize
-from srgan_jax.upscaling import Picture, Upscaler
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,70 +26,6 @@ class Photo:
     icc: bytes | None = None
     exif: Image.Exif | None = None
     xmp: bytes | None = None
-
-
-def enlarge(pictures, upscaler: Upscaler, *, scale: float | None = None):
-    """Enlarge one picture, or a list of them, and give back the same kind of thing.
-
-    Args:
-      pictures: a Pillow image of any mode; or an array, uint8 or uint16 [H, W] or [H, W, C], where C = 1 is grey,
-        3 RGB, and with 2 and 4 the last channel is alpha; or a list of such.
-      scale: of the result to the picture; by default the network's.
-
-    Returns:
-      An array of ceil(scale · H) x ceil(scale · W) pixels with the dtype and number of channels of the picture; or a
-      Pillow image of mode L, LA, RGB, RGBA or I;16, with the colour profile if it still holds.
-
-    Raises:
-      InputError: not a picture of a kind that is named above.
-    """
-    if isinstance(pictures, list | tuple):
-        images, photos = list(pictures), []
-        for image in images:
-            photos.append(from_pillow(image) if isinstance(image, Image.Image) else from_array(image))
-        results, factor = [], upscaler.module.scale if scale is None else Fraction(str(scale))
-        for image, photo, picture in zip(
-            images, photos, upscaler.stream(prepare(p, upscaler) for p in photos), strict=True
-        ):
-            enlarged = finish(photo, picture.sr, scale=factor)
-            results.append(to_pillow(enlarged) if isinstance(image, Image.Image) else _like(image, levels(enlarged)))
-        return results
-    return enlarge([pictures], upscaler, scale=scale)[0]
-
-
-def _like(array: np.ndarray, enlarged: np.ndarray) -> np.ndarray:
-    return enlarged[..., 0] if np.ndim(array) == 2 else enlarged
-
-
-def prepare(photo: Photo, upscaler: Upscaler) -> Picture:
-    """What the network is to enlarge."""
-    return upscaler.prepare(visible_colours(photo))
-
-
-def finish(photo: Photo, sr: np.ndarray, *, scale: Fraction | float) -> Photo:
-    """The enlarged photo.
-
-    Args:
-      photo: as it was.
-      sr: its enlargement by the network, [H', W', channels].
-      scale: of the result to the photo; where it is not the network's, `sr` is resized by bicubic interpolation.
-    """
-    if photo.colour.shape[2] == 1 and sr.shape[2] > 1:  # a grey photo stays grey, also where the network sees RGB
-        sr = np.floor(sr.mean(-1, keepdims=True, dtype=np.float32) + 0.5).astype(sr.dtype)
-    size = tuple(max(1, -(-Fraction(scale) * n // 1)) for n in photo.colour.shape[:2])
-    # The network would turn the flat areas, fully opaque or transparent, into nearly so; interpolation keeps them.
-    alpha = photo.alpha if photo.alpha is None else resize(photo.alpha, size)
-    return dataclasses.replace(photo, colour=resize(sr, size), alpha=alpha)
-
-
-def resize(levels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """imresize for uint8 and uint16 [H, W, C]."""
-    if levels.shape[:2] == tuple(size):
-        return levels
-    if levels.dtype == np.uint8:
-        return imresize(levels, size=size)
-    resized = imresize(levels.astype(np.float64), size=size)
-    return np.clip(np.floor(resized + 0.5), 0, np.iinfo(levels.dtype).max).astype(levels.dtype)
 
 
 def visible_colours(photo: Photo) -> np.ndarray:
@@ -129,7 +62,7 @@ def levels(photo: Photo) -> np.ndarray:
     return photo.colour if photo.alpha is None else np.concatenate([photo.colour, photo.alpha], axis=-1)
 
 
-def from_array(array: np.ndarray) -> Photo:
+def from_array(array) -> Photo:
     """uint8 or uint16 [H, W] or [H, W, 1 to 4] -> Photo; with 2 and 4 channels the last one is alpha.
 
     Raises:

@@ -1,13 +1,18 @@
 """The command `srgan-upscale`, which `upscale.py` is too: flags -> one call."""
 
 import argparse
+import dataclasses
 import os
 import pathlib
 import sys
 
-from srgan_jax.scripts import add_process_flags, report_input_errors
+from srgan_jax.commands.common import add_process_flags, report_input_errors
+from srgan_jax.errors import InputError
+from srgan_jax.files import cache_directory
 
 DEFAULT = "srresnet-x4"
+
+FLAGS = {"share": "blend"}  # the flags of the library's options, where their names differ
 
 EXAMPLES = """examples:
   srgan-upscale photo.jpg -o large.png
@@ -33,11 +38,14 @@ def parse_arguments(arguments=None):
         "--scale", type=float, help="of the result, resized from the network's (default: the network's)"
     )
     better.add_argument("--ensemble", action="store_true", help="average over eight flips and turns; 8 times as slow")
+    better.add_argument(
+        "--consistent",
+        action=argparse.BooleanOptionalAction,
+        help="make a result that bicubic reduction turns into the picture again (default: as the model was made for)",
+    )
     better.add_argument("--blend-with", metavar="CKPT", help="mix in another checkpoint of the same architecture …")
     better.add_argument("--blend", type=float, metavar="SHARE", help="… by 0 (--ckpt alone) to 1 (--blend-with alone)")
-    better.add_argument(
-        "--tile", type=int, default=640, help="LR pixels computed at once; 0: whole pictures (default: %(default)s)"
-    )
+    better.add_argument("--tile", type=int, help="LR pixels computed at once in each direction; 0: whole pictures")
     written = parser.add_argument_group("what is written")
     written.add_argument("--format", help="png, jpg, webp, tiff or bmp (default: by the name of OUT, png in folders)")
     written.add_argument(
@@ -67,70 +75,64 @@ def keep_compiled_programs() -> None:
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "srgan_jax" / "xla"))
 
 
-def cache_directory() -> pathlib.Path:
-    """Where the platform keeps what can be made again."""
-    home = pathlib.Path.home()
-    if sys.platform == "win32":
-        return pathlib.Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return home / "Library" / "Caches"
-    return pathlib.Path(os.environ.get("XDG_CACHE_HOME") or home / ".cache")
-
-
 def run(flags) -> int:
     """Do what the flags say; returns the exit status."""
-    from srgan_jax import photos, processes, video  # import JAX: only once the flags are known to be right
+    from srgan_jax.parallel import processes  # imports JAX: only once the flags are known to be right
+    from srgan_jax.photos import video
+    from srgan_jax.upscaling.options import OptionError
 
     processes.join(flags.coordinator, flags.processes, flags.process)
-    if any(video.is_video(path) for path in flags.inputs):
-        return run_video(flags)
-    failures = photos.upscale_files(
-        flags.inputs,
-        flags.out,
-        ckpt=flags.ckpt,
-        blend_with=flags.blend_with,
-        share=flags.blend,
-        options=photos.Options(
-            scale=flags.scale,
-            tile=flags.tile,
-            ensemble=flags.ensemble,
-            format=flags.format,
-            quality=flags.quality,
-            keep_metadata=flags.keep_metadata,
-            compare=flags.compare,
-            resume=flags.resume,
-        ),
-    )
+    try:
+        return (run_video if any(map(video.is_video, flags.inputs)) else run_photos)(flags)
+    except OptionError as error:
+        raise InputError(f"--{FLAGS.get(error.option, error.option)}: {error.problem}") from None
+
+
+def given(flags, names) -> dict:
+    """The flags of these names that have been given; the library knows the defaults of the others."""
+    return {name: getattr(flags, name) for name in names if getattr(flags, name) is not None}
+
+
+def load(flags):
+    """The generator of the flags, or what lies between two."""
+    from srgan_jax import generators
+    from srgan_jax.upscaling import blend
+
+    generator = generators.load(flags.ckpt)
+    if flags.blend_with is None:
+        return generator
+    return blend(generator, generators.load(flags.blend_with), flags.blend)
+
+
+def run_photos(flags) -> int:
+    """Enlarge photos; returns the exit status."""
+    from srgan_jax.parallel import processes
+    from srgan_jax.photos import batch
+
+    options = batch.Options(**given(flags, (field.name for field in dataclasses.fields(batch.Options))))
+    failures = batch.upscale_files(flags.inputs, flags.out, lambda: load(flags), options)
     for failure in failures if processes.is_first() else []:
         print(f"Error: {failure}", file=sys.stderr)
     return 1 if failures else 0
 
 
 def run_video(flags) -> int:
-    """The same for a video."""
-    from srgan_jax import photos, processes, video
-    from srgan_jax.errors import InputError
+    """Enlarge a video; returns the exit status."""
+    from srgan_jax.parallel import processes
+    from srgan_jax.photos import batch, video
 
     if not processes.is_first():  # frames are not divided
         return 0
     if len(flags.inputs) > 1:
         raise InputError(f"videos are enlarged one at a time, got {len(flags.inputs)} inputs.")
-    unused = {"--format": flags.format, "--quality": flags.quality, "--compare": flags.compare}
-    for name, value in unused.items():
-        if value:
-            raise InputError(f"{name} is for pictures, {flags.inputs[0]} is a video.")
-    photos.check_options(photos.Options(scale=flags.scale, tile=flags.tile))
+    for name in ("format", "quality", "compare"):
+        if getattr(flags, name):
+            raise InputError(f"--{name} is for pictures, {flags.inputs[0]} is a video.")
     if flags.resume and pathlib.Path(flags.out).exists():
         return 0
-    video.upscale_video(
-        flags.inputs[0],
-        flags.out,
-        photos.load(flags.ckpt, blend_with=flags.blend_with, share=flags.blend),
-        scale=flags.scale,
-        tile=flags.tile,
-        ensemble=flags.ensemble,
-        metadata=flags.keep_metadata,
-    )
+    options = given(flags, ("scale", "tile", "ensemble", "consistent"))
+    batch.check_options(batch.Options(**options))
+    video.upscale_video(flags.inputs[0], flags.out, load(flags), metadata=flags.keep_metadata, **options)
     return 0
 
 

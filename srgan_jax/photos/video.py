@@ -1,18 +1,20 @@
 """A video -> a larger one, frame by frame; its sound is copied and its timestamps are kept."""
 
-import collections
+import functools
 import pathlib
 import time
-from fractions import Fraction
 
 import jax
 import numpy as np
 import tqdm
 
-from srgan_jax import photo
 from srgan_jax.errors import InputError
 from srgan_jax.files import check_outputs, replacing
-from srgan_jax.upscaling import Upscaler
+from srgan_jax.photos.enlarging import enlarge
+from srgan_jax.photos.photo import from_array
+from srgan_jax.upscaling import TILE, Upscaler
+from srgan_jax.upscaling.options import check_scale
+from srgan_jax.upscaling.upscaler import TrainedNetwork
 
 # Containers, and what their pictures are encoded with: at high quality, as they were compressed once before.
 ENCODERS = {
@@ -28,7 +30,17 @@ def is_video(path) -> bool:
     return pathlib.Path(path).suffix.lower() in EXTENSIONS
 
 
-def upscale_video(source, out, generator, *, scale=None, tile: int, ensemble: bool = False, metadata: bool = False):
+def upscale_video(
+    source: str | pathlib.Path,
+    out: str | pathlib.Path,
+    generator: TrainedNetwork,
+    *,
+    scale: float | None = None,
+    tile: int = TILE,
+    ensemble: bool = False,
+    consistent: bool | None = None,
+    metadata: bool = False,
+) -> None:
     """Enlarge a video; its frames become 8-bit.
 
     Args:
@@ -36,12 +48,14 @@ def upscale_video(source, out, generator, *, scale=None, tile: int, ensemble: bo
       generator: generators.Generator.
       scale: of the result, by default the network's; sides are rounded down to even numbers of pixels.
       tile, ensemble: see upscaling.Upscaler.
+      consistent: see enlarging.enlarge; frames are made consistent before they are encoded.
       metadata: keep title, date, place and the like.
 
     Raises:
-      InputError: PyAV is not installed, no such file or no video in it, a damaged one, or a container that does not
-        take its sound. Nothing is left then.
+      InputError: an option is out of its range, PyAV is not installed, there is no such file or no video in it, the
+        file is damaged, or the container does not take its sound. Nothing is left then.
     """
+    check_scale(scale)
     try:
         import av
     except ImportError:
@@ -52,26 +66,20 @@ def upscale_video(source, out, generator, *, scale=None, tile: int, ensemble: bo
     if out.suffix.lower() not in ENCODERS:
         raise InputError(f"{out}: a video is written as one of {' '.join(ENCODERS)}.")
     check_outputs([(out, source)], [source])
-    upscaler = Upscaler(
-        generator.module,
-        generator.variables,
-        tile=tile,
-        ensemble=ensemble,
-        devices=jax.local_devices(),
-    )
-    factor = generator.module.scale if scale is None else Fraction(str(scale))
+    upscaler = Upscaler(generator, tile=tile, ensemble=ensemble, devices=jax.local_devices())
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with replacing(out) as partial, av.open(str(source)) as pictures, av.open(str(source)) as sound:
             if not pictures.streams.video:
                 raise InputError(f"{source}: holds no video.")
             with av.open(str(partial), "w") as result:
-                _convert(pictures, sound, result, upscaler, factor, out.suffix.lower(), metadata)
+                convert = functools.partial(enlarge, upscaler=upscaler, scale=scale, consistent=consistent)
+                _convert(pictures, sound, result, convert, out.suffix.lower(), metadata)
     except av.error.FFmpegError as error:
         raise InputError(f"{source}: cannot be converted ({error.strerror}).") from None
 
 
-def _convert(pictures, sound, result, upscaler, factor, container, metadata) -> None:
+def _convert(pictures, sound, result, convert, container, metadata) -> None:
     from av import VideoFrame
 
     shown = pictures.streams.video[0]
@@ -85,15 +93,15 @@ def _convert(pictures, sound, result, upscaler, factor, container, metadata) -> 
     if metadata:
         result.metadata.update(pictures.metadata)
     packets = sound.demux(*sound.streams.audio) if copied else iter(())
-    waiting, frames = collections.deque(), collections.deque()
 
-    def prepared():
-        for frame in pictures.decode(shown):
-            frames.append(frame)
-            # Turned as its player would.
-            rgb = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
-            waiting.append(photo.from_array(np.ascontiguousarray(rgb)))
-            yield photo.prepare(waiting[-1], upscaler)
+    def decode(frame):
+        # Turned as its player would.
+        rgb = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
+        return from_array(np.ascontiguousarray(rgb))
+
+    def encode(frame, _, enlarged):
+        height, width = (max(2, n // 2 * 2) for n in enlarged.colour.shape[:2])
+        return VideoFrame.from_ndarray(np.ascontiguousarray(enlarged.colour[:height, :width]), "rgb24")
 
     def copy_sound(until):
         """Sound goes into the file beside the pictures that it belongs to."""
@@ -108,22 +116,16 @@ def _convert(pictures, sound, result, upscaler, factor, container, metadata) -> 
 
     start, megapixels = time.perf_counter(), 0.0
     with tqdm.tqdm(total=shown.frames or None, unit=" frames") as bar:
-        for picture in upscaler.stream(prepared()):
-            enlarged = photo.finish(waiting.popleft(), picture.sr, scale=factor).colour
-            height, width = (max(2, n // 2 * 2) for n in enlarged.shape[:2])
-            frame, old = (
-                VideoFrame.from_ndarray(np.ascontiguousarray(enlarged[:height, :width]), "rgb24"),
-                frames.popleft(),
-            )
+        for old, frame in convert(pictures.decode(shown), decode=decode, encode=encode):
             if not megapixels:
-                encoded.width, encoded.height, encoded.pix_fmt = width, height, _PIXELS
+                encoded.width, encoded.height, encoded.pix_fmt = frame.width, frame.height, _PIXELS
                 encoded.codec_context.time_base = old.time_base
                 # What to_ndarray has converted from: BT.601 in video levels, whatever the original's tags say.
                 encoded.codec_context.colorspace, encoded.codec_context.color_range = 5, 1
             frame.pts, frame.time_base = old.pts, old.time_base
             result.mux(encoded.encode(frame))
             copy_sound(old.time)
-            megapixels += height * width / 1e6
+            megapixels += frame.height * frame.width / 1e6
             bar.set_postfix_str(f"{megapixels / (time.perf_counter() - start):.2f} megapixels/s", refresh=False)
             bar.update()
     if not megapixels:

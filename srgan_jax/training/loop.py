@@ -15,18 +15,21 @@ import numpy as np
 from flax import traverse_util
 from jax.experimental import multihost_utils
 
-from srgan_jax import evaluation, models, processes, sharding, stages
-from srgan_jax.checkpoints import GENERATOR, Checkpoints
+from srgan_jax import evaluation, models
+from srgan_jax.cpu.memory import return_freed_memory
 from srgan_jax.data.fingerprint import check_same_on_all_processes, check_unchanged, fingerprint
 from srgan_jax.data.loader import CropLoader, prefetch
 from srgan_jax.data.sources import create_source, hold_out
 from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.files import locked, replace_text
+from srgan_jax.generators import Generator
 from srgan_jax.images import save_image
-from srgan_jax.logs import Log, NoLog
-from srgan_jax.memory import return_freed_memory
 from srgan_jax.metrics import METRICS, make_scorers
+from srgan_jax.parallel import processes, sharding
+from srgan_jax.training import stages
+from srgan_jax.training.logs import Log, NoLog
 from srgan_jax.upscaling import Upscaler
+from srgan_jax.weights.checkpoints import GENERATOR, Checkpoints
 
 NEWEST = "newest"  # in place of a metric's name: no checkpoint is better than the newest
 
@@ -236,7 +239,7 @@ def make_evaluation(config, stage: stages.Stage, sets, workdir: pathlib.Path, lo
                     save_image(path, sr)
                     log.image(step, f"{name}/{stem}", sr)
 
-            upscaler = Upscaler(module, variables[generator])
+            upscaler = Upscaler(Generator(module, variables[generator], name, info={}))
             mean = evaluation.evaluate(upscaler, pairs, metrics=scorers, on_image=keep_sample)["mean"]
             matlab = mean.pop("matlab", {})  # luma alone is compared
             metrics |= {f"{name}/{metric}_y": value for metric, value in matlab.items()}

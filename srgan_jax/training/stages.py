@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import optax
 
 from srgan_jax import losses
-from srgan_jax.checkpoints import read_networks
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.generators import EMA, load
 from srgan_jax.models import (
@@ -24,10 +23,11 @@ from srgan_jax.models import (
     create_discriminator,
     create_generator,
 )
-from srgan_jax.schedules import SCHEDULES
-from srgan_jax.state import create_network, variables_of
-from srgan_jax.steps import STEPS, Losses, State
+from srgan_jax.training.schedules import SCHEDULES
+from srgan_jax.training.state import create_network, variables_of
+from srgan_jax.training.steps import STEPS, Losses, State
 from srgan_jax.types import Key, Params, Variables
+from srgan_jax.weights.checkpoints import read_networks
 from srgan_jax.weights.vgg19 import load_vgg19
 
 

@@ -16,8 +16,11 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.files import replacing
-from srgan_jax.images import decoding
-from srgan_jax.photo import Photo, from_array, from_pillow, levels, on_white, to_8_bit
+from srgan_jax.images import FORMATS as READABLE
+from srgan_jax.images import check_regular, decoding
+from srgan_jax.photos.photo import Photo, from_array, from_pillow, levels, on_white, to_8_bit
+from srgan_jax.upscaling.options import OptionError
+from srgan_jax.upscaling.turns import turn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,16 +72,8 @@ _TIFF_COLOURS = {
 }
 _TIFF_ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 
-# EXIF's orientations as what is done to the picture.
-_UPRIGHT = {
-    2: lambda x: x[:, ::-1],
-    3: lambda x: x[::-1, ::-1],
-    4: lambda x: x[::-1],
-    5: lambda x: x.swapaxes(0, 1),
-    6: lambda x: x.swapaxes(0, 1)[:, ::-1],
-    7: lambda x: x.swapaxes(0, 1)[::-1, ::-1],
-    8: lambda x: x.swapaxes(0, 1)[::-1],
-}
+# EXIF's orientations, and the number of the turn that makes such a picture upright.
+_UPRIGHT = {1: 0, 2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
 
 
 def format_of(path, name: str | None = None) -> Format:
@@ -86,7 +81,7 @@ def format_of(path, name: str | None = None) -> Format:
     if name is not None:
         name = {"jpg": "jpeg", "tif": "tiff"}.get(name.lower(), name.lower())
         if name not in FORMATS:
-            raise InputError(f"no image format {name!r} to write; {nearest_name(name, FORMATS)}")
+            raise OptionError("format", f"no image format {name!r} to write; {nearest_name(name, FORMATS)}")
         return FORMATS[name]
     suffix = pathlib.Path(path).suffix.lower()
     for known in FORMATS.values():
@@ -105,13 +100,15 @@ def read_photo(path) -> Photo:
       ImageError: the file is missing, truncated, no picture, without pixels, or of more than twice Pillow's
         MAX_IMAGE_PIXELS.
     """
-    with decoding(path), open(path, "rb") as file:
-        return _read_16_bit_tiff(file) or _read_with_pillow(file)
+    with decoding(path):
+        check_regular(path)
+        with open(path, "rb") as file:
+            return _read_16_bit_tiff(file) or _read_with_pillow(file)
 
 
 def _read_with_pillow(file) -> Photo:
     file.seek(0)
-    with Image.open(file) as image:
+    with Image.open(file, formats=READABLE) as image:
         sixteen = image.format == "PNG" and image.tile and image.tile[0].args in _PNG_SIXTEEN
         # Looks for EXIF behind the pixels too, and so decodes them.
         exif, orientation = _kept_exif(image), image.getexif().get(_TAG.Orientation, 1)
@@ -156,7 +153,7 @@ def _read_16_bit_tiff(file) -> Photo | None:
 
 
 def _upright(array: np.ndarray, orientation: int) -> np.ndarray:
-    return np.ascontiguousarray(_UPRIGHT.get(orientation, lambda x: x)(array))
+    return np.ascontiguousarray(turn(array, _UPRIGHT.get(orientation, 0)))
 
 
 def _kept_exif(image: Image.Image) -> Image.Exif:

@@ -18,9 +18,9 @@ import jax.numpy as jnp
 import optax
 
 from srgan_jax import images
+from srgan_jax.images.resize import MARGIN_LR, downscale_crops
 from srgan_jax.losses import Context
-from srgan_jax.resize import MARGIN_LR, downscale_crops
-from srgan_jax.state import NetworkState, forward
+from srgan_jax.training.state import NetworkState, forward
 from srgan_jax.types import Images, Key, Logits, Params, Scalar, Terms
 
 Batch = dict[str, jax.Array]

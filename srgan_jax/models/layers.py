@@ -7,13 +7,12 @@ import jax
 import jax.numpy as jnp
 
 from srgan_jax import cpu
-from srgan_jax.cpu.split_product import dot_general
 
 # Glorot-uniform kernels and zero biases: Lasagne's defaults, which the paper's authors used.
 conv = functools.partial(
     nn.Conv, kernel_init=nn.initializers.glorot_uniform(), conv_general_dilated=cpu.conv_general_dilated
 )
-dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform(), dot_general=dot_general)
+dense = functools.partial(nn.Dense, kernel_init=nn.initializers.glorot_uniform())
 
 # Flax's momentum is the weight of the old average: 0.9 here is PyTorch's and Lasagne's 0.1.
 BATCH_NORM_EPSILON = 1e-5

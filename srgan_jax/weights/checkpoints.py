@@ -26,9 +26,10 @@ import orbax.checkpoint as ocp
 from flax import serialization
 from jax.experimental import multihost_utils
 
-from srgan_jax import digests, processes
+from srgan_jax import digests
 from srgan_jax.errors import InputError, NonFiniteError
 from srgan_jax.files import replace_text
+from srgan_jax.parallel import processes
 from srgan_jax.types import Variables
 
 FOLDER = "checkpoints"

@@ -1,0 +1,178 @@
+"""`srgan-weights`, which `python -m srgan_jax.weights` is too: trained networks in and out.
+
+release RUN -o model.safetensors    the generator of a run or checkpoint as one safetensors file
+vgg19 IN -o vgg19.safetensors       VGG19 for the content loss
+metrics FILE… -o DIR                AlexNet and VGG16 for LPIPS and DISTS
+import IN -o model.safetensors      a generator of another project
+export IN -o model.onnx             ours for others: ONNX, StableHLO, or a PyTorch state dict
+"""
+
+import argparse
+import json
+import pathlib
+
+from srgan_jax.commands.common import report_input_errors
+from srgan_jax.errors import InputError
+from srgan_jax.files import check_outputs
+
+
+def release(arguments):
+    from srgan_jax import generators
+    from srgan_jax.weights.release import write_release
+
+    generator = generators.load(arguments.input, step=arguments.step)
+    info = generator.info
+    if "config" in info:
+        info = info | {"config": _without_folders(info["config"])}
+    if arguments.results:
+        info = info | {"evaluation": info.get("evaluation", {}) | _scores(arguments.results, generator)}
+    write_release(arguments.out, generator.architecture, generator.variables, info=info, half=arguments.half)
+    print(f"{arguments.out}: {generator.name}")
+
+
+def _without_folders(config: dict) -> dict:
+    """A run's config with only the last part of each path: the rest tells of the machine alone."""
+    data = config["data"] | {"path": pathlib.PurePath(config["data"]["path"]).name}
+    files = {field: pathlib.PurePath(config[field]).name for field in ("init_from", "vgg_weights", "eval_data")}
+    return config | {"data": data} | files
+
+
+def _scores(path, generator) -> dict:
+    """The means in a results.json of eval.py, if they are those of this very generator."""
+    try:
+        results = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+        sha256 = results["method"]["sha256"]
+        datasets = {name: {"lr": d["lr"], "mean": d["mean"]} for name, d in results["datasets"].items()}
+        scores = {"datasets": datasets, "protocols": results["protocols"]}
+    except (KeyError, TypeError, ValueError, OSError) as error:
+        raise InputError(f"{path}: not a results.json that eval.py wrote for a network ({error}).") from None
+    if sha256 != generator.sha256():
+        raise InputError(f"{path}: scores of another network than {generator.name}; evaluate that one.")
+    return scores
+
+
+def vgg19(arguments):
+    from srgan_jax.weights import vgg19
+    from srgan_jax.weights.download import fetch
+
+    source = arguments.input or pathlib.Path(arguments.out).with_name(vgg19.KERAS_FILE)
+    if arguments.download:
+        fetch(vgg19.KERAS_URL, source, algorithm="md5", digest=vgg19.KERAS_MD5)
+    elif not arguments.input:
+        raise InputError("vgg19 needs a file of weights, or --download.")
+    preprocessing = vgg19.convert_vgg19(source, arguments.out)
+    print(f"{arguments.out}: VGG19, preprocessing {preprocessing}")
+
+
+def metrics(arguments):
+    from srgan_jax.weights import perceptual
+
+    if not arguments.download and not arguments.files:
+        raise InputError("metrics needs files of weights, or --download.")
+    out = arguments.out or perceptual.folder()
+    for path in arguments.files:
+        for said in perceptual.convert(path, out):
+            print(said)
+    if arguments.download:
+        for said in perceptual.download(out):
+            print(said)
+
+
+def import_(arguments):
+    from srgan_jax import generators
+    from srgan_jax.exchange import layouts
+    from srgan_jax.weights import arrays
+    from srgan_jax.weights.release import write_release
+
+    state = arrays.read_arrays(arguments.input)
+    try:
+        layout, module, variables = layouts.from_state_dict(state)
+    except InputError as error:
+        raise InputError(f"{arguments.input}: {error}") from None
+    info = {"source": {"file": pathlib.Path(arguments.input).name, "layout": layout}}
+    generator = generators.create(module, variables, name=arguments.input, info=info)
+    write_release(arguments.out, generator.architecture, generator.variables, info=info)
+    print(f"{arguments.out}: {layouts.LAYOUTS[layout].about}, x{module.scale}, {module.num_blocks} blocks")
+
+
+def export(arguments):
+    from srgan_jax import generators
+    from srgan_jax.exchange.export import export as write
+
+    said = write(generators.load(arguments.input), arguments.out, layout=arguments.layout)
+    print(f"{arguments.out}: {said}")
+
+
+def parse_arguments(args=None):
+    parser = argparse.ArgumentParser(prog="python -m srgan_jax.weights", description="Trained networks in and out.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(function, what, input_help, out_help, **input_options):
+        subparser = commands.add_parser(function.__name__.rstrip("_"), help=what, description=what)
+        subparser.set_defaults(run=function)
+        subparser.add_argument("input", metavar="IN", help=input_help, **input_options)
+        subparser.add_argument("-o", "--out", required=True, metavar="OUT", help=out_help)
+        return subparser
+
+    subparser = command(
+        release,
+        "write the generator of a run as one safetensors file",
+        "run directory (its best checkpoint is taken), one checkpoint, or a file of this kind",
+        "file to write, ending in .safetensors",
+    )
+    subparser.add_argument("--step", type=int, help="of the run, the checkpoint to take instead of the best")
+    subparser.add_argument("--results", metavar="JSON", help="results.json of eval.py on it, to put into the header")
+    subparser.add_argument("--half", action="store_true", help="store float16: half the size, read as float32")
+
+    subparser = command(
+        vgg19,
+        "convert VGG19's ImageNet weights for the content loss",
+        "Keras' .h5, torchvision's .pth or .safetensors, or .npz under either's names",
+        "file to write, ending in .safetensors",
+        nargs="?",
+    )
+    subparser.add_argument("--download", action="store_true", help="first fetch Keras' file to IN, or beside OUT")
+
+    what = "convert AlexNet and VGG16 for the metrics LPIPS and DISTS"
+    subparser = commands.add_parser("metrics", help=what, description=what)
+    subparser.set_defaults(run=metrics, input=None)
+    subparser.add_argument(
+        "files", nargs="*", metavar="FILE", help="torchvision's .pth, or .safetensors or .npz of the same arrays"
+    )
+    subparser.add_argument("-o", "--out", metavar="DIR", help="folder to write to (default: where metrics look)")
+    subparser.add_argument(
+        "--download", action="store_true", help="fetch all that is needed to DIR first (800 MB; needs PyTorch)"
+    )
+
+    command(
+        import_,
+        "convert a generator of another project, told by the names of its arrays",
+        ".pth or .pt (needs PyTorch), or .safetensors, .npz, .h5 of the same names",
+        "file to write, ending in .safetensors",
+    )
+
+    subparser = command(
+        export,
+        "write a generator for programs without srgan_jax",
+        "run directory, one checkpoint, or .safetensors file",
+        ".onnx, .stablehlo, or for a PyTorch state dict .pth, .pt or .safetensors",
+    )
+    subparser.add_argument("--layout", help="of a state dict: the project whose names of arrays it has")
+    return parser.parse_args(args)
+
+
+def run(args=None):
+    """Do what the flags say."""
+    arguments = parse_arguments(args)
+    if arguments.input:
+        check_outputs([(arguments.out, arguments.input)], [arguments.input])
+    arguments.run(arguments)
+
+
+def main(args=None):
+    with report_input_errors():
+        run(args)
+
+
+if __name__ == "__main__":
+    main()

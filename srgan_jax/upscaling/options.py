@@ -1,0 +1,39 @@
+"""The options of upscaling, and what each of them may be."""
+
+import numbers
+
+from srgan_jax.errors import InputError
+
+TILE = 640  # LR pixels; the paper's network then keeps half a gigabyte of features
+LARGEST_SCALE = 64
+
+
+class OptionError(InputError):
+    """A value that an option cannot have; commands add the name of their flag.
+
+    Attributes:
+      option: the name of the argument.
+      problem: what is wrong with its value.
+    """
+
+    def __init__(self, option: str, problem: str):
+        super().__init__(f"{option}: {problem}")
+        self.option, self.problem = option, problem
+
+
+def check_tile(tile) -> None:
+    """Raise an OptionError unless `tile` is a number of LR pixels, or 0 for whole pictures."""
+    if not isinstance(tile, numbers.Integral) or tile < 0:
+        raise OptionError("tile", f"{tile!r} is no number of pixels; give a whole number, or 0 for whole pictures.")
+
+
+def check_scale(scale) -> None:
+    """Raise an OptionError unless `scale` is a number above 0 and at most LARGEST_SCALE, or None."""
+    if scale is not None and not (isinstance(scale, numbers.Real) and 0 < scale <= LARGEST_SCALE):
+        raise OptionError("scale", f"{scale!r} is no number above 0 and at most {LARGEST_SCALE}.")
+
+
+def check_share(share) -> None:
+    """Raise an OptionError unless `share` is from 0 to 1."""
+    if not (isinstance(share, numbers.Real) and 0 <= share <= 1):
+        raise OptionError("share", f"{share!r} is no number from 0 to 1.")
