@@ -17,7 +17,7 @@ help:
 	@echo "make demo      train, evaluate, upscale at a small size; results in $(DEMO_OUT) (DEMO_ARGS=... are passed on)"
 	@echo "make test      run the tests (PYTEST_ARGS=... are passed on)"
 	@echo "make test-all  run the slow tests too"
-	@echo "make lint      check style and format"
+	@echo "make lint      check style, format and the direction of imports"
 	@echo "make setup     only install what the demo and the tests need into $(VENV)"
 	@echo "make clean     remove $(VENV), the environments of .ci/run, and caches; trained models stay"
 
@@ -33,6 +33,7 @@ test-all: $(VENV)/.installed-dev
 lint: $(VENV)/.installed-dev
 	"$(VENV)/bin/python" -m ruff check .
 	"$(VENV)/bin/python" -m ruff format --check .
+	"$(VENV)/bin/lint-imports" --no-cache
 
 setup: $(VENV)/.installed-dev
 

@@ -12,7 +12,6 @@ import gc
 import os
 import pathlib
 import platform
-import statistics
 import sys
 import tempfile
 import time
@@ -60,27 +59,34 @@ def make_ours(config, batch, kernels):
     placed = sharding.place_batch(batch, mesh)
     start = time.perf_counter()
     with kernels:
-        step = sharding.compile_step(stage.step, mesh).lower(state, placed, frozen).compile()
+        step = sharding.compile_step(stage.step, mesh).lower(state, placed, frozen, np.int32(0)).compile()
     seconds = time.perf_counter() - start
 
     def run(steps):
         nonlocal state
         for _ in range(steps):
-            state, metrics = step(state, placed, frozen)
+            state, metrics = step(state, placed, frozen, np.int32(0))
         jax.block_until_ready(metrics)
 
     return run, seconds
 
 
-def medians_in_turns(runs, *, rounds: int, steps: int) -> dict[str, float]:
-    """Seconds of a step of each of `runs` (name -> run): medians over rounds, in each of which all take their turn."""
+def medians_in_turns(runs, *, rounds: int, steps: int) -> dict[str, np.ndarray]:
+    """[time, CPU time] of a step of each of `runs` (name -> run), in seconds; in each round all of them take a turn.
+
+    Medians over the rounds. The CPU time, of all cores together, suffers less from other programs on the machine.
+    """
+
+    def now():
+        return np.array([time.perf_counter(), time.process_time()])
+
     seconds = {name: [] for name in runs}
     for _ in range(rounds + 1):  # the first warms up
         for name, run in runs.items():
-            start = time.perf_counter()
+            start = now()
             run(steps)
-            seconds[name].append((time.perf_counter() - start) / steps)
-    return {name: statistics.median(times[1:]) for name, times in seconds.items()}
+            seconds[name].append((now() - start) / steps)
+    return {name: np.median(times[1:], axis=0) for name, times in seconds.items()}
 
 
 def matrix_rate(dtype) -> float:
@@ -93,7 +99,7 @@ def matrix_rate(dtype) -> float:
         for _ in range(steps):
             product(a, a).block_until_ready()
 
-    return 2 * n**3 / medians_in_turns({"": run}, rounds=10, steps=1)[""]
+    return 2 * n**3 / medians_in_turns({"": run}, rounds=10, steps=1)[""][0]
 
 
 def processor() -> str:
@@ -109,15 +115,19 @@ def processor() -> str:
 def compare_kernels(cases, arguments) -> None:
     """Print what each kernel of `--without` gains: a step with all of them, and with all but that one, in turns."""
     print(f"jax {jax.__version__} on {processor()}; {arguments.rounds} rounds\n")
-    print("| stage | batch | without | all kernels, ms | without it, ms | ratio |")
-    print("|---|---|---|---|---|---|", flush=True)
+    print("| stage | batch | without | all kernels, ms | without it, ms | ratio | ratio of CPU times |")
+    print("|---|---|---|---|---|---|---|", flush=True)
     for stage, size, config, batch in cases:
         ours, _ = make_ours(config, batch, cpu.use("auto"))
         for name in arguments.without:
             runs = {"all": ours, "without": make_ours(config, batch, cpu.use("auto", without=name))[0]}
             medians = medians_in_turns(runs, rounds=arguments.rounds, steps=arguments.steps)
-            columns = f"{medians['all'] * 1e3:.0f} | {medians['without'] * 1e3:.0f}"
-            print(f"| {stage} | {size} | {name} | {columns} | {medians['without'] / medians['all']:.3f} |", flush=True)
+            ours_ms, without_ms = 1e3 * medians["all"][0], 1e3 * medians["without"][0]
+            ratio, cpu_ratio = medians["without"] / medians["all"]
+            print(
+                f"| {stage} | {size} | {name} | {ours_ms:.0f} | {without_ms:.0f} | {ratio:.3f} | {cpu_ratio:.3f} |",
+                flush=True,
+            )
             del runs
             gc.collect()
             cpu.return_freed_memory()
@@ -141,6 +151,7 @@ def compare_torch(cases, arguments) -> None:
         made["PyTorch"] = train_step_torch.make(config, batch, compiled=arguments.compile)
         runs = {name: run for name, (run, _) in made.items()}
         medians = medians_in_turns(runs, rounds=arguments.rounds, steps=arguments.steps)
+        medians = {name: took for name, (took, _) in medians.items()}
         for name, took in medians.items():
             memory = "–"
             if jax.default_backend() != "cpu":

@@ -11,7 +11,8 @@ import torch
 import torch_reference as reference
 from torch import nn
 
-from srgan_jax.training import stages
+from srgan_jax.training.steps import degrade
+from srgan_jax.weights.vgg19 import load_vgg19
 
 
 def describe() -> str:
@@ -30,7 +31,7 @@ def make(config, batch, *, compiled: bool):
     device = "cuda" if torch.cuda.is_available() else "cpu"
     lr, hr = (
         reference.nchw(x).to(device, memory_format=torch.channels_last)
-        for x in jax.jit(lambda batch: stages.degrade(batch, config.scale))(batch)
+        for x in jax.jit(lambda batch: degrade(batch, config.scale))(batch)
     )
     reference.BatchNorm = nn.BatchNorm2d  # the reference's own follows Flax's variance, and is slower
 
@@ -87,8 +88,8 @@ def make(config, batch, *, compiled: bool):
 
 
 def create_vgg(path) -> nn.Sequential:
-    """VGG19 up to conv5_4's activation."""
-    params, layers = stages.load_vgg19(path, ("vgg54",))[0], []
+    """VGG19 up to conv5_4's activation, with the weights of a file."""
+    params, layers = load_vgg19(path, ("vgg54",))[0], []
     for name, layer in params.items():
         if name.endswith("_1") and layers:
             layers.append(nn.MaxPool2d(2))

@@ -1,1 +1,1 @@
-"""Runs: one file each, holding only what differs from base.py."""
+"""The recipes of training runs. Each file says only where its run differs from base.py."""

@@ -1,9 +1,10 @@
-"""`make demo`: a small SRResNet, then a small SRGAN from it, on the built-in photographs; minutes on a laptop's CPU.
+"""`make demo`: a small SRResNet, then a small SRGAN from it, on the built-in photographs.
 
 python train.py --config configs/demo.py --workdir runs/demo/srresnet
 python train.py --config configs/demo.py:srgan --workdir runs/demo/srgan --config.init_from=runs/demo/srresnet
 
-Unlike the paper's, these networks add to the bicubic enlargement, start as that enlargement, and learn at a high rate.
+Both take minutes on a laptop's CPU. Unlike the paper's networks, these add to the bicubic enlargement, start as that
+enlargement, and learn at a high rate.
 """
 
 from srgan_jax.configs import base

@@ -2,12 +2,13 @@
 
 python -m scripts.healthy_curves --photos PHOTOS --out runs/healthy_curves
 
-runs them all. Networks of half the paper's width and a quarter of its depth, MSE for content, crops of 64 pixels.
+This command trains them all, in half an hour on two shared CPU cores. The networks have half the paper's width and a
+quarter of its depth; they learn from MSE as content, on crops of 64 pixels.
 """
 
 from srgan_jax.configs import base
 
-# Each differs from "healthy" in one thing; "pretraining" is what the others but one start from.
+# All but "no_pretraining" start from "pretraining". Each of the last three differs from "healthy" in one thing.
 RUNS = ("pretraining", "healthy", "no_pretraining", "content_weight", "discriminator_rate")
 
 

@@ -1,16 +1,18 @@
-"""SRGAN for photos: the paper's networks, trained by a loss that is anchored in what the LR picture says.
+"""SRGAN for photos: the paper's networks, with losses that hold SR to what the LR picture says.
 
 python train.py --config configs/srgan_consistent.py --workdir runs/srgan --config.init_from=srresnet-x4 \
     --config.vgg_weights=VGG19 --config.data.source=folder --config.data.path=PHOTOS
 
-Where the paper's recipe (configs/srgan_vgg54.py) starts from a young SRResNet, its pictures lose contrast and show the
-grid of the pixel shuffle: φ_{5,4} after its activation sees neither. Here
-- features before the activation, of five depths, each relative to HR's, take the place of φ_{5,4};
-- L1, the distance from LR after reduction, and the means of the 16 phases anchor brightness, contrast and the grid;
-- features and D see the crops shifted at random, so that their strides meet every phase of the shuffle;
-- D is half as wide, pools instead of flattening, and learns alone at first, after which G's rate rises slowly;
-- G's BatchNorm keeps its running statistics.
-docs/results.md says what came out of it and what each part does.
+The paper's recipe (configs/srgan_vgg54.py), started from a young SRResNet, made pictures that lose contrast and show
+the grid of the pixel shuffle (docs/results.md). This recipe differs from it as follows:
+
+- Features before the activation, of five depths and each relative to HR's, take the place of φ_{5,4}.
+- L1, the distance from LR after reduction, and the means of the 16 phases hold brightness and contrast, and prevent the
+  grid.
+- Features and D see the crops shifted at random, so that their strides meet every phase of the pixel shuffle.
+- D is half as wide, and averages its features over the picture instead of flattening them. It learns alone at first;
+  then G's rate rises slowly.
+- G's BatchNorm uses its running averages in training.
 """
 
 from srgan_jax.configs import base

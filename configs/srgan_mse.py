@@ -1,9 +1,9 @@
-"""SRGAN-MSE: SRGAN with the pixel-wise error as its content loss; needs no VGG (Table 1).
+"""SRGAN-MSE: SRGAN with the pixel-wise error as its content loss (Table 1). It needs no VGG19.
 
 python train.py --config configs/srgan_mse.py --workdir runs/srgan_mse \
     --config.init_from=runs/srresnet_mse --config.data.source=tfds --config.data.path=TFDS_DIR
 
-Paper: PSNR 30.64 dB on Set5, 26.92 on Set14.
+The paper's PSNR is 30.64 dB on Set5 and 26.92 on Set14. We have not trained this variant yet.
 """
 
 from srgan_jax.configs import srgan_vgg54

@@ -1,10 +1,10 @@
-"""SRResNet-VGG22: the content loss on φ_{2,2} with a little total variation, no discriminator (Table 1).
+"""SRResNet-VGG22: the content loss on φ_{2,2} with a little total variation, without a discriminator (Table 1).
 
 python train.py --config configs/srresnet_vgg22.py --workdir runs/srresnet_vgg22 \
     --config.init_from=runs/srresnet_mse --config.vgg_weights=VGG19 \
     --config.data.source=tfds --config.data.path=TFDS_DIR
 
-Paper: PSNR 30.51 dB on Set5, 27.19 on Set14.
+The paper's PSNR is 30.51 dB on Set5 and 27.19 on Set14. We have not trained this variant yet.
 """
 
 from srgan_jax.configs import base

@@ -1,32 +1,34 @@
-"""Digests of arrays, by which damage is noticed and a network is told from another."""
+"""Digests of arrays, files and JSON values. They reveal damage and tell one network from another."""
 
 import hashlib
 import json
+import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from flax import traverse_util
 
 
-def flat(tree) -> dict[str, Any]:
-    """A nested dict as one dict, its keys joined by "/"."""
+def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """Flatten a nested dict into one dict whose keys are joined by "/", as in "params/stem/kernel"."""
     return traverse_util.flatten_dict(tree, sep="/")
 
 
-def of_variables(variables: dict) -> str:
-    """SHA-256 of the names, shapes, dtypes and bytes of all arrays: it does not depend on the file they came in."""
+def of_variables(variables: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of the names, shapes, dtypes and bytes of all arrays, whatever file they were read from."""
     digest = hashlib.sha256()
     for key, array in sorted(flat(variables).items()):
         digest.update(f"{key} {array.shape} {array.dtype}\n".encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 
 
-def of_file(path) -> str:
-    """SHA-256 of a file's bytes."""
+def of_file(path: str | pathlib.Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def of_json(value) -> str:
-    """SHA-256 of a JSON value; the order of keys does not matter."""
+def of_json(value: Any) -> str:
+    """Return the SHA-256 of a JSON value. The order of an object's keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

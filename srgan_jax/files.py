@@ -1,11 +1,14 @@
-"""Writing files so that nothing is lost and nothing half-written is ever left under a final name; the cache folder."""
+"""Write files safely: no file is lost, and none that is half written stands under its final name.
+
+The module also knows where the platform keeps its cache folder.
+"""
 
 import contextlib
 import os
 import pathlib
 import secrets
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 try:
     import fcntl
@@ -16,7 +19,7 @@ from srgan_jax.errors import InputError
 
 
 def cache_directory() -> pathlib.Path:
-    """Where the platform keeps what can be made again."""
+    """Return the folder in which the platform keeps files that can be made again."""
     home = pathlib.Path.home()
     if sys.platform == "win32":
         return pathlib.Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
@@ -26,11 +29,12 @@ def cache_directory() -> pathlib.Path:
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """Give a temporary name beside `path`, with its extension; rename it to `path` if all went well, else remove it.
+def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
+    """Lend a temporary file beside `path` to a `with` block, which writes it.
 
-    The name is random and the file is made anew, so that two programs do not write into one file, and no link that
-    somebody has planted is followed.
+    The file has the extension of `path`. If the block succeeds, the file is renamed to `path`; if the block fails, the
+    file is removed. Its name is random, and the file must be new. So two programs never write into one file, and a
+    link that somebody has planted is never followed.
     """
     path = pathlib.Path(path)
     partial = path.with_name(f".{secrets.token_hex(8)}.partial{path.suffix}")
@@ -42,44 +46,52 @@ def replacing(path):
         partial.unlink(missing_ok=True)
 
 
-def replace_text(path, text: str) -> None:
-    """Write `path` anew."""
+def replace_text(path: str | pathlib.Path, text: str) -> None:
+    """Write a text file in UTF-8, in place of the one that may be there."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 @contextlib.contextmanager
-def locked(folder):
-    """Hold a folder for this program alone, until the block or the program ends, however it ends.
+def locked(folder: str | pathlib.Path) -> Iterator[None]:
+    """Hold a folder for this program alone until the `with` block ends, or the program ends in any way.
+
+    Windows and some file systems have no such locks; there the folder is not held.
 
     Raises:
       InputError: another program holds the folder.
     """
     path = pathlib.Path(folder) / ".lock"
     with path.open("a+") as file:
-        if fcntl:  # not on Windows
+        if fcntl:  # Windows does not have this module.
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise InputError(
                     f"{folder} is in use by another program; wait until it has ended, or take another directory."
                 ) from None
-            except OSError:  # a file system without locks
+            except OSError:  # The file system has no locks.
                 pass
         yield
 
 
-def check_outputs(outputs: Iterable[tuple], inputs: Iterable, *, folder=None) -> None:
-    """Raise an InputError if writing would lose something; every command asks before it computes anything.
+def check_outputs(
+    outputs: Iterable[tuple[str | pathlib.Path, object]],
+    inputs: Iterable[str | pathlib.Path],
+    *,
+    folder: str | pathlib.Path | None = None,
+) -> None:
+    """Check that writing the outputs loses nothing. Every command calls this function before it computes anything.
 
     Args:
-      outputs: (path that will be written, what it is made from, for messages), for all that the command writes.
-      inputs: paths of the files that the command reads.
-      folder: where the outputs must be, also once links are followed.
+      outputs: one pair for each file that the command writes: its path, and what the file is made from (the messages
+        name this origin).
+      inputs: the paths of all files that the command reads.
+      folder: the folder in which every output must lie, also once links are followed; None allows any place.
 
     Raises:
-      InputError: an output is an input, under whatever name (letters' case, symbolic and hard links are seen through);
-        two outputs have one name; or a link leads out of `folder`.
+      InputError: an output is one of the inputs, two outputs have one path, or a link leads out of `folder`. An input
+        is recognised under another name too: in other letters' case, or through a symbolic or hard link.
     """
     inputs = {pathlib.Path(path).resolve() for path in inputs}
     identities = {_identity(path) for path in inputs if path.exists()}
@@ -95,11 +107,12 @@ def check_outputs(outputs: Iterable[tuple], inputs: Iterable, *, folder=None) ->
             raise InputError(f"{path}: a link leads out of {folder}; choose another place for the output.")
 
 
-def is_within(path, folder) -> bool:
-    """Whether a path lies in a folder once links are followed."""
+def is_within(path: str | pathlib.Path, folder: str | pathlib.Path) -> bool:
+    """Say whether a path lies in a folder once links are followed."""
     return pathlib.Path(path).resolve().is_relative_to(pathlib.Path(folder).resolve())
 
 
 def _identity(path: pathlib.Path) -> tuple[int, int]:
+    """Return the two numbers by which the system knows a file, whatever its name."""
     status = path.stat()
     return status.st_dev, status.st_ino

@@ -139,6 +139,8 @@ def load(path, *, step: int | None = None) -> Generator:
     else:
         known = nearest_name(name, shipped_names())
         raise InputError(f"{path}: no such file or directory, and no name of a shipped model; {known}")
+    if info.get("config", {}).get("stage") == "adversarial":
+        info = {"consistent": True} | info  # what a GAN invents is not to contradict the picture
     try:
         module = create_generator(architecture)
     except InputError as error:

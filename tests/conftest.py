@@ -5,6 +5,15 @@ import pathlib
 
 import jax
 import pytest
+from beartype import BeartypeConf, beartype
+from jaxtyping import install_import_hook
+
+# Signatures of the numeric rooms are checked while the tests run, shapes included. Where a float is wanted, an int will
+# do. TrainState's own annotations are narrower than what Flax itself passes.
+NUMERIC = ("losses", "models", "images", "upscaling", "photos", "cpu")
+NUMERIC += ("metrics.lpips", "metrics.dists", "metrics.networks")
+check = beartype(conf=BeartypeConf(is_pep484_tower=True))
+install_import_hook([f"srgan_jax.{room}" for room in NUMERIC], "conftest.check")
 
 
 @pytest.fixture(scope="session")

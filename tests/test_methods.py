@@ -111,6 +111,13 @@ def test_results_that_cannot_be_scored(folder, tmp_path, picture, message):
         )
 
 
+@pytest.mark.parametrize("scale", [0, -4])
+def test_a_scale_is_a_number_above_zero(scale, folder, tmp_path):
+    for options in ({"ckpt": "bicubic"}, {"ckpt": None, "sr": str(folder)}):
+        with pytest.raises(InputError, match=f"scale: expected a whole number of at least 1, got {scale}"):
+            evaluation.evaluate_and_report(data=[f"x={folder}"], out=tmp_path, metrics=["psnr"], scale=scale, **options)
+
+
 def test_a_network_keeps_its_scale():
     with pytest.raises(InputError, match="srresnet-x4 enlarges 4 times and no other factor, got a scale of 2"):
         evaluation.create_method("srresnet-x4", scale=2)

@@ -217,7 +217,7 @@ def test_optional_packages_are_named(package, name, tmp_path, monkeypatch):
         ({"architecture": "[" * 100_000}, "cannot be read .in its header"),
         ({"architecture": "[]"}, "architecture is no object"),
         ({"architecture": "{}", "config": "{"}, "cannot be read .in its header"),
-        ({"architecture": '{"num_blocks": 1000000000}'}, "num_blocks is 1000000000, not 0 to 1024"),
+        ({"architecture": '{"num_blocks": 1000000000}'}, "num_blocks must be a whole number from 0 to 1024, got 1000000000"),
         ({}, "cannot be read .in its header: 'architecture'"),
     ],
     ids=str,

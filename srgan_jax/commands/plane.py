@@ -1,6 +1,6 @@
 """Draw the perception-distortion plane: `python -m srgan_jax.commands.plane`.
 
-python -m srgan_jax.commands.plane plane.svg out/bicubic out/srresnet out/srgan
+python -m srgan_jax.commands.plane plane.svg out/bicubic SRResNet=out/srresnet SRGAN=out/srgan
 python -m srgan_jax.commands.plane plane.svg out/bicubic --blend srresnet-x4 srgan-x4 --data Set5=data/Set5 \
     --out out/blends
 """
@@ -16,7 +16,9 @@ def parse_arguments(arguments=None):
         description="Draw methods by how true and how natural their pictures are.",
     )
     parser.add_argument("svg", metavar="OUT.svg", help="the drawing")
-    parser.add_argument("results", nargs="*", metavar="RESULTS", help="folders that eval.py has written")
+    parser.add_argument(
+        "results", nargs="*", metavar="[NAME=]DIR", help="folders that srgan-eval has written, and names for the plane"
+    )
     parser.add_argument("--set", metavar="NAME", help="whose means are drawn (default: the first)")
     parser.add_argument("--x", default="psnr", help="the metric of distortion (default: %(default)s)")
     parser.add_argument("--y", default="lpips_alex", help="the metric of perception (default: %(default)s)")
@@ -27,7 +29,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--out", metavar="DIR", help="directory for the curve's results")
     parsed = parser.parse_args(arguments)
     if not (parsed.results or parsed.blend):
-        parser.error("name RESULTS, or --blend")
+        parser.error("name folders of results, or --blend")
     if len({parsed.blend is None, parsed.data is None, parsed.out is None}) > 1:
         parser.error("--blend, --data and --out need each other")
     return parsed

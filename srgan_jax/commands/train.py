@@ -13,7 +13,6 @@ from ml_collections import config_flags
 
 from srgan_jax.commands.common import report_input_errors
 from srgan_jax.configs import base
-from srgan_jax.cpu.memory import keep_freed_memory
 from srgan_jax.errors import InputError, nearest_name
 
 CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(), such as configs/srgan_vgg54.py.")
@@ -59,9 +58,12 @@ def parse_flags(argv):
 
 def run(argv):
     """Do what the flags say."""
-    from srgan_jax import loop, processes  # import JAX: only once the flags are known to be right
+    # These import JAX: only once the flags are known to be right.
+    from srgan_jax import cpu
+    from srgan_jax.parallel import processes
+    from srgan_jax.training import loop
 
-    keep_freed_memory()
+    cpu.keep_freed_memory()
     logging.set_verbosity(logging.ERROR)  # absl's own start has set it back
     if len(argv) > 1:
         raise InputError(f"unexpected argument {argv[1]!r}; flags look like --config.batch_size=32.")

@@ -7,10 +7,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from srgan_jax.cpu.operations import CHANNELS_LAST, Kernel, Result
+from srgan_jax.cpu.operations import CHANNELS_LAST
 from srgan_jax.cpu.switch import in_use
 from srgan_jax.cpu.table import ROWS, Convolution, Row
-from srgan_jax.types import Features
 
 
 def conv_general_dilated(lhs, rhs, window_strides, padding, *options, **named_options):
@@ -28,12 +27,7 @@ def conv_general_dilated(lhs, rhs, window_strides, padding, *options, **named_op
 
     names, convolution = in_use(), describe(lhs, rhs, window_strides, padding, *options, **named_options)
     rows = [row for row in ROWS if convolution and row.name in names and row.fits(convolution)]
-    return _with_kernels(xla, rows)(lhs, rhs) if rows else xla(lhs, rhs)
-
-
-def valid_convolution(images: Features, kernel: Kernel) -> Result:
-    """Convolve [N, H, W, C] with [K, L, C, D] without padding, to [N, H - K + 1, W - L + 1, D]."""
-    return conv_general_dilated(images, kernel, (1, 1), "VALID", dimension_numbers=CHANNELS_LAST)
+    return _with_kernels(xla, rows)(jnp.asarray(lhs), jnp.asarray(rhs)) if rows else xla(lhs, rhs)
 
 
 def describe(

@@ -27,7 +27,8 @@ def return_freed_memory() -> None:
     """Have glibc return what is free now to the operating system, this once.
 
     Compiling leaves gigabytes behind. And a step's memory may not fit into the hole that the last step has left, if
-    something small has been put there meanwhile. Then the process grows by as much again, some times in its first steps.
+    something small has been put there meanwhile. Then the process grows by as much again, several times in its first
+    steps.
     """
     with _no_glibc:
         ctypes.CDLL(None).malloc_trim(0)

@@ -52,7 +52,7 @@ def _coarse(kernel: Kernel) -> Array:
 
 
 def _im2col_gradient(images: Features, d_out: Result) -> Kernel:
-    """The gradient of the kernel between the coarse grids: one matrix product, with the shifts of d_out side by side."""
+    """Compute the gradient of the kernel between the coarse grids, by one matrix product with all shifts of d_out."""
     radius, (height, width) = COARSE // 2, d_out.shape[1:3]
     padded = jnp.pad(d_out, ((0, 0), (radius, radius), (radius, radius), (0, 0)))
     # The first tap lies over a pixel when the result is computed that comes `radius` later: the shifts run backwards.

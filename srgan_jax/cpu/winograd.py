@@ -77,7 +77,8 @@ def _transform(matrix, grid) -> Grid:
     return _transposed(map(combine, _transposed(map(combine, grid))))
 
 
-def _transposed(grid) -> Grid:
+def _transposed(grid) -> list[list]:
+    """Exchange the rows and the columns of a grid of arrays, or of a matrix of numbers."""
     return [list(column) for column in zip(*grid, strict=True)]
 
 

@@ -1,1 +1,1 @@
-"""Training pictures: sources.py reads them, loader.py cuts batches of crops from them."""
+"""Training pictures: sources.py reads them, and loader.py cuts batches of crops from them."""

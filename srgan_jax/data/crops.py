@@ -1,16 +1,14 @@
-"""Packed crops: a folder or TFDS dataset of pictures -> a TFDS dataset of raw uint8 crops, which reads much faster.
+"""Pack crops: turn a folder or TFDS dataset of pictures into a TFDS dataset of raw uint8 crops, which reads much faster.
 
 python -m srgan_jax.data.crops --source folder:PHOTOS --size 192 --out DATA/crops192
 python -m srgan_jax.data.crops --source tfds:imagenet2012 --count 350000 --size 192 --out DATA/imagenet_crops
 
 Train on it with --config.data.source=tfds --config.data.path=DATA --config.data.name=crops192. The shards are
-ArrayRecord files of single uncompressed records; TensorFlow is not needed. A second run of the command goes on from the
-whole shards of the first. docs/data.md has the rules and says how to run this on Dataflow, Flink or Spark.
+ArrayRecord files of single uncompressed records. TensorFlow is not needed. A second run of the command keeps the whole
+shards of the first. docs/data.md has the rules and says how to run this on Dataflow, Flink or Spark.
 """
 
-import dataclasses
 import functools
-import hashlib
 import importlib.metadata
 import json
 import os
@@ -18,85 +16,44 @@ import pathlib
 import re
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 from etils import epath
 
 from srgan_jax import __version__
 from srgan_jax.data import sources
-from srgan_jax.data.loader import random_stream
+from srgan_jax.data.plans import VERSION, Plan, cut_crops, names_sha256, open_source
 from srgan_jax.errors import InputError
-from srgan_jax.images import ImageError
 
-VERSION = "1.0.0"  # of the dataset written, as TFDS numbers them
-PARTIAL = ".partial"  # folder of what is under way: the plan, the reports of whole shards
-RECORDED = ("srgan_jax", "array_record", "numpy", "pillow", "tensorflow-datasets")  # packages, in the manifest
-
-_PICTURES, _PLACE = range(2)  # what a random stream is for
-
-
-@dataclasses.dataclass(frozen=True)
-class Plan:
-    """What is written: the same plan gives the same files, whatever the number of workers and restarts.
-
-    Attributes:
-      source: "folder:DIR" or "tfds:NAME".
-      split, data_dir, feature: of a TFDS source, as for TfdsSource.
-      pictures: N, pictures of the source, the unusable ones among them.
-      names_sha256: of their names, to notice a source that has changed.
-      count: crops.
-      size: pixels per side of a crop.
-      min_size: pictures whose smaller side has fewer pixels are left out.
-      channels: 1 or 3.
-      seed: another seed gives other pictures and places.
-      shard_size: crops per shard.
-      out: DATA/NAME; the dataset is DATA/NAME/1.0.0.
-    """
-
-    source: str
-    split: str
-    data_dir: str
-    feature: str
-    pictures: int
-    names_sha256: str
-    count: int
-    size: int
-    min_size: int
-    channels: int
-    seed: int
-    shard_size: int
-    out: str
-
-    @property
-    def directory(self) -> epath.Path:
-        return epath.Path(self.out) / VERSION
-
-    @property
-    def shards(self) -> int:
-        return -(-self.count // self.shard_size)
-
-    def shard_length(self, shard: int) -> int:
-        return min(self.shard_size, self.count - shard * self.shard_size)
-
-    def to_json(self) -> dict:
-        """What the manifest says of it: all but its own place."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name != "out"}
-
+PARTIAL = ".partial"  # the folder of a dataset under way, with the plan and the reports of whole shards
+RECORDED = ("srgan_jax", "array_record", "numpy", "pillow", "tensorflow-datasets")  # the manifest has their versions
 
 def create_plan(
-    *, source, out, size, split, data_dir, feature, channels, count, per_image, min_size, seed, shard_size
+    *,
+    source: str,
+    out: str | os.PathLike,
+    size: int,
+    split: str,
+    data_dir: str,
+    feature: str,
+    channels: int,
+    count: int | None,
+    per_image: int,
+    min_size: int | None,
+    seed: int,
+    shard_size: int,
 ) -> Plan:
-    """Look at the source and decide on what is left open.
+    """Look at the source, and decide on what the caller leaves open.
 
     Args:
-      count: crops; None: `per_image` of every picture.
-      per_image: the most crops that one picture gives, unusable pictures' replacements apart.
-      min_size: None: `size`.
-      The rest are Plan's.
+      source, out, size, split, data_dir, feature, channels, seed, shard_size: as for Plan.
+      count: the number of crops; None cuts `per_image` crops out of every picture.
+      per_image: the most crops that one picture gives. A picture that replaces an unusable one may give more.
+      min_size: as for Plan; None stands for `size`.
 
     Raises:
-      InputError: a value out of range, or what the source raises.
+      InputError: a value is out of range, or the source cannot be opened.
     """
     min_size = size if min_size is None else min_size
     for name, value, least in (
@@ -123,7 +80,7 @@ def create_plan(
         data_dir=data_dir,
         feature=feature,
         pictures=len(opened),
-        names_sha256=_names_sha256(opened),
+        names_sha256=names_sha256(opened),
         count=count,
         size=size,
         min_size=min_size,
@@ -134,90 +91,18 @@ def create_plan(
     )
 
 
-def open_source(source: str, *, split: str, data_dir: str, feature: str, channels: int) -> sources.Source:
-    """The pictures of "folder:DIR" or "tfds:NAME"; the rest as for TfdsSource."""
-    kind, _, place = source.partition(":")
-    if kind == "folder" and place:
-        return sources.FolderSource(place, channels=channels)
-    if kind == "tfds" and place:
-        return sources.TfdsSource(place, split=split, data_dir=data_dir, feature=feature, channels=channels)
-    raise InputError(f"source must be folder:DIRECTORY or tfds:NAME, got {source!r}.")
-
-
-def _names_sha256(source: sources.Source) -> str:
-    digest = hashlib.sha256()
-    for index in range(len(source)):
-        digest.update(source.name(index).encode() + b"\n")
-    return digest.hexdigest()
-
-
-@functools.lru_cache(maxsize=1)  # a process writes many shards
+@functools.lru_cache(maxsize=1)  # A process writes many shards.
 def _planned_source(plan: Plan) -> sources.Source:
+    """Open the source of a plan, and check that it still has the pictures of the plan."""
     fields = ("split", "data_dir", "feature", "channels")
     source = open_source(plan.source, **{field: getattr(plan, field) for field in fields})
-    if _names_sha256(source) != plan.names_sha256:
+    if names_sha256(source) != plan.names_sha256:
         raise InputError(f"{plan.source} does not hold the pictures that it held when the crops were planned.")
     return source
 
 
-# Which crop comes from which picture. The pictures are put in a random order; the first min(count, N) of it give the
-# crops, each as many as the others or one more, and one after the other, so that each is decoded once. So no picture
-# gives a second crop before all have given one. What is left of the order replaces unusable pictures.
-
-
-def rank_of(slot: int, plan: Plan) -> int:
-    """The place in the order of the picture that the slot-th crop is cut from."""
-    each, more = divmod(plan.count, min(plan.count, plan.pictures))
-    head = more * (each + 1)  # crops of the pictures that give one more
-    return slot // (each + 1) if slot < head else more + (slot - head) // each
-
-
-def candidates(rank: int, plan: Plan) -> Iterator[int]:
-    """Ranks to try for a picture, best first: itself, spare ones that no other tries so early, any spare one, any."""
-    used = min(plan.count, plan.pictures)
-    yield from range(rank, plan.pictures, used)
-    for start, stop in ((used, plan.pictures), (0, used)):
-        yield from (start + (rank + step) % (stop - start) for step in range(stop - start))
-
-
-def cut_crops(plan: Plan, source: sources.Source, slots: Iterable[int], report: dict) -> Iterator[np.ndarray]:
-    """The crops of ascending slots, uint8 [size, size, channels]; one picture is in memory at a time.
-
-    Notes unusable pictures in report["skipped"] (name -> reason) and what took their place in report["replaced"].
-    """
-    order = random_stream(plan.seed, _PICTURES).permutation(plan.pictures)
-    at = None
-    for slot in slots:
-        if at != (at := rank_of(slot, plan)):
-            image = _usable_picture(plan, source, order, at, report)
-        y, x = (
-            int(place * (side - plan.size + 1))
-            for place, side in zip(random_stream(plan.seed, _PLACE, slot).random(2), image.shape, strict=False)
-        )
-        yield image[y : y + plan.size, x : x + plan.size]
-
-
-def _usable_picture(plan, source, order, rank, report) -> np.ndarray:
-    first = source.name(int(order[rank]))
-    for candidate in candidates(rank, plan):
-        index = int(order[candidate])
-        try:
-            image = source[index]
-            height, width = image.shape[:2]
-            if min(height, width) < plan.min_size:
-                raise ImageError(
-                    f"{source.name(index)}: {width}x{height} pixels, where the smaller side must have {plan.min_size}."
-                )
-        except ImageError as error:
-            report["skipped"][source.name(index)] = str(error)
-            continue
-        if candidate != rank:
-            report["replaced"][first] = source.name(index)
-        return image
-    raise InputError(f"none of the {plan.pictures} pictures can be used; one of them: {report['skipped'][first]}")
-
-
-def _features(plan: Plan):
+def _features(plan: Plan) -> Any:
+    """Return what TFDS calls the features of the dataset: one image as raw bytes."""
     import tensorflow_datasets as tfds
 
     shape = (plan.size, plan.size, plan.channels)
@@ -226,7 +111,8 @@ def _features(plan: Plan):
     )
 
 
-def _file_template(plan: Plan):
+def _file_template(plan: Plan) -> Any:
+    """Return the pattern by which TFDS names the shards."""
     import tensorflow_datasets as tfds
 
     return tfds.core.ShardedFileTemplate(
@@ -239,14 +125,14 @@ def _report_path(plan: Plan, shard: int) -> epath.Path:
 
 
 def _publish(plan: Plan, file: pathlib.Path, path: epath.Path) -> None:
-    """Copy a local file so that it is whole once `path` is there: by renaming, and anew should two do so at once."""
+    """Copy a local file under a name of this thread alone, then rename it to `path`, which is whole from then on."""
     partial = plan.directory / PARTIAL / f"{path.name}.{os.getpid()}.{threading.get_ident()}"
     epath.Path(file).copy(partial, overwrite=True)
     partial.replace(path)
 
 
 def write_shard(plan: Plan, shard: int) -> int:
-    """Write one shard and then its report, which says that it is whole; returns its number of crops."""
+    """Write one shard, and then its report, which says that the shard is whole. Return its number of crops."""
     from array_record.python import array_record_module
 
     source, features, report = _planned_source(plan), _features(plan), {"skipped": {}, "replaced": {}, "bytes": 0}
@@ -267,8 +153,11 @@ def write_shard(plan: Plan, shard: int) -> int:
     return length
 
 
-def write_metadata(plan: Plan) -> dict:
-    """Write the manifest and what TFDS reads, features.json last: there is no dataset without. Returns the manifest."""
+def write_metadata(plan: Plan) -> dict[str, Any]:
+    """Write the manifest and the files that TFDS reads, once all shards are whole. Return the manifest.
+
+    The file features.json comes last, because there is no dataset without this file.
+    """
     import tensorflow_datasets as tfds
 
     reports = [json.loads(_report_path(plan, shard).read_text()) for shard in range(plan.shards)]
@@ -304,6 +193,11 @@ def write_metadata(plan: Plan) -> dict:
 
 
 def check_out(out: str) -> None:
+    """Check that TFDS can know the dataset by the last part of a path.
+
+    Raises:
+      InputError: the last part is no such name, or is the name of another TFDS dataset.
+    """
     import tensorflow_datasets as tfds
 
     name = epath.Path(out).name
@@ -314,10 +208,10 @@ def check_out(out: str) -> None:
 
 
 def unfinished(plan: Plan) -> list[int]:
-    """Start or resume: the shards that are yet to write, none where the dataset is complete.
+    """Start or resume a dataset. Return the shards that are yet to write, which are none if the dataset is complete.
 
     Raises:
-      InputError: the directory holds what another plan has written.
+      InputError: the directory holds what another plan wrote.
     """
     manifest, begun = plan.directory / "manifest.json", plan.directory / PARTIAL / "plan.json"
     complete = (plan.directory / "features.json").exists()

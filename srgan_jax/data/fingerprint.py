@@ -1,4 +1,4 @@
-"""What a run learns from, in short: so that a source that has changed between two starts is noticed and named."""
+"""Fingerprints of the training pictures, by which a run notices and names what has changed between two starts."""
 
 import hashlib
 import json
@@ -11,10 +11,10 @@ from srgan_jax.errors import InputError
 from srgan_jax.files import replace_text
 from srgan_jax.parallel import processes
 
-LISTED = 20_000  # pictures whose names are kept; of more only a digest
-SHOWN = 3  # names in a message
+LISTED = 20_000  # A fingerprint lists the names of at most so many pictures; of more it keeps a digest alone.
+SHOWN = 3  # A message lists so many names.
 
-# Fields of the config that say how a process gets at the pictures, and not which these are.
+# These fields of the config say how a process reads the pictures. They do not say which pictures these are.
 MAY_DIFFER = {"data/path", "data/workers", "data/prefetch", "data/cache_mb"}
 
 Fingerprint = dict[str, Any]
@@ -23,9 +23,12 @@ Fingerprint = dict[str, Any]
 def fingerprint(source: Source) -> Fingerprint:
     """Describe a source by the names and identities of its pictures.
 
+    Args:
+      source: the pictures.
+
     Returns:
-      {"count": pictures, "sha256": of all names and identities, "pictures": {name: identity}}, without "pictures"
-      where there are more than LISTED. JSON.
+      A JSON object {"count": the number of pictures, "sha256": the digest of all names and identities, "pictures":
+      {name: identity}}. The entry "pictures" is missing where there are more than LISTED pictures.
     """
     digest, listed = hashlib.sha256(), {}
     for index in range(len(source)):
@@ -37,7 +40,7 @@ def fingerprint(source: Source) -> Fingerprint:
 
 
 def differences(old: Fingerprint, new: Fingerprint) -> str:
-    """What has changed between two fingerprints, as a sentence; "" if nothing has."""
+    """Say in a sentence what has changed between two fingerprints, or return "" if nothing has."""
     if old["sha256"] == new["sha256"]:
         return ""
     before, after = old.get("pictures"), new.get("pictures")
@@ -56,7 +59,15 @@ def differences(old: Fingerprint, new: Fingerprint) -> str:
 
 
 def check_unchanged(path: pathlib.Path, new: Fingerprint) -> str:
-    """Compare with the fingerprint in a file, and write the new one there; returns the sentence of `differences`."""
+    """Compare a new fingerprint with the one in a file, and write the new one to the file.
+
+    Args:
+      path: the JSON file; it may be missing.
+      new: the new fingerprint.
+
+    Returns:
+      The sentence of `differences`; "" if the file is missing; or a sentence that says that it cannot be read.
+    """
     changed = ""
     if path.exists():
         try:
@@ -67,8 +78,16 @@ def check_unchanged(path: pathlib.Path, new: Fingerprint) -> str:
     return changed
 
 
-def check_same_on_all_processes(config: dict, pictures: Fingerprint) -> None:
-    """Raise an InputError if the processes of a run were started with different configs or pictures."""
+def check_same_on_all_processes(config: dict[str, Any], pictures: Fingerprint) -> None:
+    """Check that all processes of a run were started with one config and the same pictures.
+
+    Args:
+      config: the config as nested dicts. The fields in MAY_DIFFER may differ between processes.
+      pictures: the fingerprint of this process's pictures.
+
+    Raises:
+      InputError: a process has another config or other pictures than process 0.
+    """
     told = processes.gather({"config": digests.flat(config), "pictures": pictures["sha256"]})
     ours = told[0]["config"]
     for number, theirs in enumerate(told):

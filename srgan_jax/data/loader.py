@@ -1,7 +1,7 @@
-"""Batches of crops, each a pure function of (seed, step), and the threads that make them ahead of time.
+"""Batches of crops, and the threads that make them ahead of time.
 
-No state is kept between batches but caches: the same batch comes whatever the number of threads, processes or
-restarts. The host only slices; LR images, flips and turns are made on the accelerator.
+Each batch is a pure function of (seed, step). Only caches live from one batch to the next, so the number of threads,
+processes and restarts changes no batch. The host only cuts crops; the accelerator makes LR images, flips and turns.
 """
 
 import collections
@@ -11,6 +11,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 
@@ -18,16 +19,17 @@ from srgan_jax.data.sources import Source
 from srgan_jax.errors import InputError
 from srgan_jax.images import ImageError
 from srgan_jax.images.resize import MARGIN_LR
+from srgan_jax.types import Picture
 
 _log = logging.getLogger("srgan_jax")
 
 
 def random_stream(*key: int) -> np.random.Generator:
-    """An independent stream for every key: SeedSequence mixes, where adjacent plain seeds would share streams."""
+    """Return the random stream of a key. SeedSequence mixes keys, so that adjacent keys have unrelated streams."""
     return np.random.Generator(np.random.Philox(np.random.SeedSequence(key)))
 
 
-_EPOCH, _AREA, _CROP = range(3)  # what a stream is for
+_EPOCH, _AREA, _CROP = range(3)  # The second number of a stream's key says what the stream is for.
 
 
 class CropLoader:
@@ -35,20 +37,20 @@ class CropLoader:
 
     Args:
       source: the pictures.
-      batch_size: B, crops in a global batch.
-      crop_size: S, HR pixels, a multiple of `scale`.
-      scale: enlargement; crops start at its multiples, so that an LR crop is a crop of the picture's LR image.
-      seed: non-negative; another seed gives other orders and crops.
-      sampling: "image": every picture once per epoch; "area": pictures drawn in proportion to their area.
-      augment: draw `turn` too.
-      cache_mb: decoded pictures kept in memory, MiB.
+      batch_size: B, the number of crops in a global batch.
+      crop_size: S, the side of a crop in HR pixels, a multiple of `scale`.
+      scale: the enlargement. Crops start at its multiples, so that an LR crop is a crop of the picture's LR image.
+      seed: a number that is not negative. Another seed gives other orders and crops.
+      sampling: "image" takes every picture once per epoch; "area" draws pictures in proportion to their area.
+      augment: whether to draw flips and turns too.
+      cache_mb: how much memory decoded pictures may fill, in MiB.
 
     Attributes:
-      skipped: name -> reason of the pictures found unusable so far: unreadable, or smaller than a crop.
-      reading: the names of the pictures that are being read, by the thread that reads.
+      skipped: {name: reason} of the pictures found unusable so far, because they are unreadable or smaller than a crop.
+      reading: {thread: name} of the pictures that are being read.
 
     Raises:
-      InputError: a value out of range, or a source without pictures.
+      InputError: a value is out of range, or the source has no pictures.
     """
 
     def __init__(
@@ -62,7 +64,7 @@ class CropLoader:
         sampling: str = "image",
         augment: bool = True,
         cache_mb: float = 2048,
-    ):
+    ) -> None:
         for name, value, least in (
             ("batch_size", batch_size, 1),
             ("scale", scale, 1),
@@ -81,23 +83,24 @@ class CropLoader:
         self.source, self.batch_size, self.crop_size, self.scale = source, batch_size, crop_size, scale
         self.seed, self.augment = seed, augment
         self.skipped: dict[str, str] = {}
-        self.reading: dict[int, str] = {}  # by thread, the picture that it reads
+        self.reading: dict[int, str] = {}
         self._usable: dict[int, bool] = {}
         self._lock = threading.Lock()
         self._cache = _Cache(max_bytes=int(cache_mb * 2**20))
         self._order = _SAMPLINGS[sampling](self)
 
     def batch(self, step: int, *, shard: tuple[int, int] = (0, 1)) -> dict[str, np.ndarray]:
-        """The batch of a step, or one process's rows of it: a pure function of (seed, step, shard).
+        """Make the batch of a step, or one process's rows of it. The result depends on (seed, step, shard) alone.
 
         Args:
-          step: 0, 1, ...
-          shard: (index, count): the index-th of count equal contiguous parts of the global batch.
+          step: the number of the step, from 0.
+          shard: (index, count) asks for the index-th of count equal contiguous parts of the global batch.
 
         Returns:
-          hr: uint8 [B / count, S + 4 scale, S + 4 scale, C], crops with a margin of 2 scale on each side, in which
-            a picture's border is mirrored. Newly allocated.
-          turn: int32 [B / count] in 0..7, the flips and turns to apply (images.turn); 0 without augmentation.
+          A dict of newly allocated arrays:
+          hr: uint8 [B / count, S + 4 scale, S + 4 scale, C]. The crops have a margin of 2 scale pixels on each side,
+            in which the picture is mirrored where it ends.
+          turn: int32 [B / count] in 0..7, the flips and turns to apply (see images.turn); 0 without augmentation.
 
         Raises:
           InputError: no picture of the source is usable, or count does not divide B.
@@ -107,7 +110,7 @@ class CropLoader:
             raise InputError(f"batch_size={self.batch_size} must be a multiple of the {count} processes.")
         rows = self.batch_size // count
         slots = range(index * rows, (index + 1) * rows)
-        # Drawn for the global batch, so that a slot gets the same numbers whatever shard asks for it.
+        # The numbers are drawn for the global batch. So a slot gets the same numbers whatever shard asks for it.
         rng = random_stream(self.seed, _CROP, step)
         places = rng.random((self.batch_size, 2))
         turn = rng.integers(8, size=self.batch_size, dtype=np.int32) * np.int32(self.augment)
@@ -125,18 +128,18 @@ class CropLoader:
         return {"hr": hr, "turn": turn[slots.start : slots.stop]}
 
     def _candidates(self, order: np.ndarray, start: int, slot: int) -> Iterator[int]:
-        """The pictures for a slot, best first; no two slots share one where the source has B pictures."""
+        """Yield the pictures to try for a slot, best first. If the source has B pictures, no two slots share one."""
         length = len(order) // self.batch_size * self.batch_size
         for position in range(start + slot, start + slot + length, self.batch_size):
             yield int(order[position % length])
 
-    def _pick(self, order: np.ndarray, start: int, slot: int) -> np.ndarray:
-        """A slot's first usable candidate. Needs no look at other slots, hence at other processes' pictures."""
+    def _pick(self, order: np.ndarray, start: int, slot: int) -> Picture:
+        """Return a slot's first usable candidate. Other slots, and so other processes' pictures, are rarely read."""
         for index in self._candidates(order, start, slot):
             image = self._image(index)
             if image is not None:
                 return image
-        # Rare: all candidates are unusable. Such slots get, in turn, the usable pictures that no other slot has.
+        # It is rare that all candidates are unusable. Such slots get, in turn, usable pictures that no other slot has.
         slots = range(self.batch_size)
         taken = [next(filter(self._is_usable, self._candidates(order, start, other)), None) for other in slots]
         spare = [index for index in dict.fromkeys(order.tolist()) if index not in taken and self._is_usable(index)]
@@ -150,8 +153,8 @@ class CropLoader:
     def _is_usable(self, index: int) -> bool:
         return self._usable[index] if index in self._usable else self._image(index) is not None
 
-    def _image(self, index: int) -> np.ndarray | None:
-        """The picture cut to multiples of the scale, uint8 [H, W, C]; None where it is unusable."""
+    def _image(self, index: int) -> Picture | None:
+        """Return a picture, uint8 [H, W, C], cut to multiples of the scale; None if it is unusable."""
         if not self._usable.get(index, True):
             return None
         image = self._cache.get(index)
@@ -172,14 +175,14 @@ class CropLoader:
         return image
 
     def _check_size(self, index: int, height: int, width: int) -> int:
-        """The picture's area; raises ImageError where no crop fits into it."""
+        """Return the picture's area in pixels, or raise an ImageError if no crop fits into it."""
         if min(height, width) < self.crop_size:
             size = f"{self.crop_size}x{self.crop_size}"
             raise ImageError(f"{self.source.name(index)}: {width}x{height} pixels are too few for a crop of {size}.")
         return height * width
 
     def _skip(self, index: int, reason: str) -> None:
-        """Remember, and report once, that a picture is unusable."""
+        """Remember that a picture is unusable, and log this once."""
         with self._lock:
             if self._usable.get(index, True):
                 self._usable[index] = False
@@ -187,7 +190,7 @@ class CropLoader:
                 _log.warning("left out of training: %s", reason)
 
     def _areas(self) -> np.ndarray:
-        """Every picture's area in pixels, 0 where its header already shows that it is unusable."""
+        """Return every picture's area in pixels, or 0 where the header already shows that the picture is unusable."""
         areas = np.zeros(len(self.source))
         for index in range(len(areas)):
             try:
@@ -197,12 +200,13 @@ class CropLoader:
         return areas
 
 
-def _window(image: np.ndarray, y: int, x: int, size: int) -> np.ndarray:
-    """[size, size, C] of the image from (y, x); what lies outside of it is mirrored."""
+def _window(image: Picture, y: int, x: int, size: int) -> np.ndarray:
+    """Cut [size, size, C] out of an image from (y, x) on. Outside of the image its mirror image continues it."""
     window = image[max(y, 0) : y + size, max(x, 0) : x + size]
     for axis, (start, side) in enumerate(zip((y, x), image.shape, strict=False)):
         before, after = max(-start, 0), max(start + size - side, 0)
-        while before or after:  # twice only where the margin is larger than the picture; np.pad takes four times longer
+        # A second round comes only where the margin is larger than the picture. np.pad would take four times longer.
+        while before or after:
             line = window.swapaxes(0, axis)
             head, tail = line[:before][::-1], line[max(len(line) - after, 0) :][::-1]
             window = np.concatenate([head, line, tail]).swapaxes(0, axis)
@@ -210,20 +214,20 @@ def _window(image: np.ndarray, y: int, x: int, size: int) -> np.ndarray:
     return window
 
 
-# A sampling gives, for a step, an order of pictures and where in it the batch starts. Every B in a row are distinct
-# where there are B pictures; where there are fewer, the order repeats them as evenly as can be.
+# A sampling gives for each step an order of pictures, and the place in this order at which the batch starts. Where
+# there are B pictures, any B in a row are distinct. Where there are fewer, the order repeats them as evenly as it can.
 
 
 def _by_image(loader: CropLoader) -> Callable[[int], tuple[np.ndarray, int]]:
-    """Each epoch passes over a new permutation of the pictures."""
+    """Pass over a new permutation of the pictures in each epoch."""
     count, size, repeats = len(loader.source), loader.batch_size, -(-loader.batch_size // len(loader.source))
 
-    @functools.lru_cache(maxsize=2)  # threads may be on both sides of an epoch's end
-    def permutation(epoch):
+    @functools.lru_cache(maxsize=2)  # Threads may be on both sides of an epoch's end.
+    def permutation(epoch: int) -> np.ndarray:
         rng = random_stream(loader.seed, _EPOCH, epoch)
         return np.concatenate([rng.permutation(count) for _ in range(repeats)])
 
-    def order(step):
+    def order(step: int) -> tuple[np.ndarray, int]:
         epoch, batch = divmod(step, repeats * count // size)
         return permutation(epoch), batch * size
 
@@ -231,11 +235,15 @@ def _by_image(loader: CropLoader) -> Callable[[int], tuple[np.ndarray, int]]:
 
 
 def _by_area(loader: CropLoader) -> Callable[[int], tuple[np.ndarray, int]]:
-    """Each step draws without replacement, in proportion to the area: the order of exponential times / area."""
+    """Draw pictures without replacement in each step, in proportion to their areas.
+
+    Every picture gets a random time from an exponential distribution whose mean is 1 / area. The order of these times
+    is the order of the draw.
+    """
     areas, repeats = loader._areas(), -(-loader.batch_size // len(loader.source))
     mean = np.divide(1.0, areas, out=np.full(len(areas), np.inf), where=areas > 0)
 
-    def order(step):
+    def order(step: int) -> tuple[np.ndarray, int]:
         rng = random_stream(loader.seed, _AREA, step)
         return np.concatenate([np.argsort(rng.standard_exponential(len(mean)) * mean) for _ in range(repeats)]), 0
 
@@ -246,20 +254,20 @@ _SAMPLINGS = {"image": _by_image, "area": _by_area}
 
 
 class _Cache:
-    """The most recently used pictures, up to a number of bytes; safe to use from several threads."""
+    """Keep the most recently used pictures, up to a number of bytes. Several threads may use one cache."""
 
-    def __init__(self, *, max_bytes: int):
+    def __init__(self, *, max_bytes: int) -> None:
         self._max_bytes, self._bytes = max_bytes, 0
         self._images: collections.OrderedDict[int, np.ndarray] = collections.OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, index: int) -> np.ndarray | None:
+    def get(self, index: int) -> Picture | None:
         with self._lock:
             if index in self._images:
                 self._images.move_to_end(index)
             return self._images.get(index)
 
-    def put(self, index: int, image: np.ndarray) -> None:
+    def put(self, index: int, image: Picture) -> None:
         with self._lock:
             if index not in self._images:
                 self._images[index] = image
@@ -268,7 +276,8 @@ class _Cache:
                 self._bytes -= self._images.popitem(last=False)[1].nbytes
 
 
-POLL, PATIENCE = 0.5, 30.0  # seconds: between looks at a batch that is late, and until its pictures are named
+POLL = 0.5  # seconds between two looks at a batch that is late
+PATIENCE = 30.0  # seconds until a warning names the pictures that a late batch waits for
 
 
 def prefetch(
@@ -279,32 +288,36 @@ def prefetch(
     shard: tuple[int, int] = (0, 1),
     workers: int = 2,
     depth: int = 4,
-    place: Callable = lambda batch: batch,
+    place: Callable[[dict[str, np.ndarray]], Any] = lambda batch: batch,
     interrupted: Callable[[int], object] = lambda step: None,
-) -> Iterator[tuple[int, object, float]]:
-    """Yield (step, placed batch, seconds waited for it) for start <= step < stop, made ahead of time by threads.
+) -> Iterator[tuple[int, Any, float]]:
+    """Yield (step, placed batch, seconds waited for it) for start <= step < stop. Threads make the batches ahead.
+
+    An error in a thread is raised at its step. Close the generator to stop the threads before its end.
 
     Args:
+      loader: what makes the batches.
+      start: the first step.
+      stop: the step after the last one.
       shard: as for CropLoader.batch.
-      workers: threads, at least one; reading and decoding release Python's lock.
-      depth: batches under way or ready, at least one.
-      place: batch -> what to yield, called in a worker: copies to the devices while others are computing.
-      interrupted: asked again and again while a batch is late; where its answer for the step is true, the batch is
-        None and nothing follows.
-
-    An error in a worker is raised at its step. Close the generator to stop the threads before its end.
+      workers: the number of threads, at least one. Reading and decoding release Python's lock.
+      depth: how many batches may be under way or ready, at least one.
+      place: makes what is yielded out of a batch. It is called in a thread, so that batches are copied to the devices
+        while these are computing.
+      interrupted: called with the step again and again while a batch is late. If the answer is true, the batch that is
+        yielded is None, and nothing follows.
     """
 
-    def make(step):
+    def make(step: int) -> Any:
         return place(loader.batch(step, shard=shard))
 
-    def wait(step, future):
+    def wait(step: int, future: concurrent.futures.Future) -> Any:
         begin, named = time.perf_counter(), False
         while True:
             try:
                 return future.result(timeout=POLL)
             except concurrent.futures.TimeoutError:
-                if future.done():  # an error of that type in the worker
+                if future.done():  # The worker itself raised an error of that type.
                     raise
             if interrupted(step):
                 return None

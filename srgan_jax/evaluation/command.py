@@ -54,7 +54,7 @@ def evaluate_and_report(
     else:
         scorers = make_scorers(metrics, protocols=protocols, weights=weights)
     if sr:
-        sets = parse_sets(data, scale=scale or methods.SCALE)
+        sets = parse_sets(data, scale=methods.scale_or_default(scale))
         method = methods.of_pictures(sr, sets, consistent=consistent)
     else:
         method = methods.create_method(ckpt, scale=scale, tile=tile, consistent=consistent)

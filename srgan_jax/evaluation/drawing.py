@@ -106,9 +106,10 @@ def scatter(
         names.append((point.label, x_axis(point.x), y_axis(point.y), colour))
     parts += [_dot(x, y, 5, colour) for _, x, y, colour in reversed(names[len(curves) :])]  # the first on top
     for label, x, y, colour in names:
-        box = min(_places(label, x, y), key=lambda box: _crowding(box, taken))
+        box, anchor = min(_places(label, x, y), key=lambda place: _crowding(place[0], taken))
         taken.append(box)
-        parts.append(_text((box[0] + box[2]) / 2, box[3] - 3, label, f'text-anchor="middle" fill="{colour}"'))
+        start = {"start": box[0], "middle": (box[0] + box[2]) / 2, "end": box[2]}[anchor]
+        parts.append(_text(start, box[3] - 3, label, f'text-anchor="{anchor}" fill="{colour}"'))
     return "\n".join([*parts, "</svg>\n"])
 
 
@@ -121,14 +122,14 @@ def _grid(x_axis: Axis, y_axis: Axis) -> Iterator[str]:
         yield _text(LEFT - 7, y_axis(value) + 4, text, 'text-anchor="end"')
 
 
-def _places(label: str, x: float, y: float) -> Iterator[Box]:
-    """Boxes for the label of a point, the nearest and most usual first."""
+def _places(label: str, x: float, y: float) -> Iterator[tuple[Box, str]]:
+    """Boxes for the label of a point and its text-anchor, the nearest and most usual first."""
     width, height = LETTER * len(label), SIZE + 2
     for distance in (8, 20, 34):
         for dx, dy in ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1)):
             far = distance / math.hypot(dx, dy)
             left, top = _start(x + far * dx, width, dx), _start(y + far * dy, height, dy)
-            yield left, top, left + width, top + height
+            yield (left, top, left + width, top + height), {1: "start", 0: "middle", -1: "end"}[dx]
 
 
 def _start(place: float, length: float, side: int) -> float:

@@ -11,13 +11,13 @@ from srgan_jax import generators
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation.sets import EvaluationSet, read_exactly
 from srgan_jax.images.resize import imresize, nearest
-from srgan_jax.types import Picture
+from srgan_jax.metrics import LRPicture, SRPicture
 from srgan_jax.upscaling import TILE, Upscaler, make_consistent
 
 # Enlargements that need no network.
 INTERPOLATIONS = {"nearest": nearest, "bicubic": imresize}
 
-SCALE = 4  # of an interpolation, and of pictures, where nothing else is said
+SCALE = 4  # of interpolations and of other programs' pictures, where nothing else is said
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Method:
       files: files that it reads while it enlarges, so that no output replaces one.
     """
 
-    enlarge: Callable[[EvaluationSet, int, Picture], Picture]
+    enlarge: Callable[[EvaluationSet, int, LRPicture], SRPicture]
     scale: int
     about: dict[str, Any]
     files: tuple[pathlib.Path, ...] = ()
@@ -58,10 +58,17 @@ def create_method(
     """
     if name not in INTERPOLATIONS:
         return of_generator(generators.load(name), scale=scale, tile=tile, consistent=consistent)
-    scale = scale or SCALE
+    scale = scale_or_default(scale)
     about = {"name": name, "precision": "float64, 8-bit after each pass"}
     method = Method(lambda pairs, i, lr: INTERPOLATIONS[name](lr, scale), scale, about)
     return made_consistent(method) if consistent else method
+
+
+def scale_or_default(scale: int | None) -> int:
+    """The factor, or SCALE for None; an InputError if it is none."""
+    if scale is not None and scale < 1:
+        raise InputError(f"scale: expected a whole number of at least 1, got {scale}.")
+    return SCALE if scale is None else scale
 
 
 def of_generator(
@@ -88,7 +95,7 @@ def of_generator(
 def made_consistent(method: Method) -> Method:
     """The method with every SR changed so that its reduction is LR, see upscaling.make_consistent."""
 
-    def enlarge(pairs: EvaluationSet, i: int, lr: Picture) -> Picture:
+    def enlarge(pairs: EvaluationSet, i: int, lr: LRPicture) -> SRPicture:
         sr = method.enlarge(pairs, i, lr)
         lr = np.broadcast_to(lr, (*lr.shape[:2], sr.shape[2]))  # grey, which a network of RGB has coloured
         return make_consistent(sr, lr, pairs.scale, border=pairs.border)
@@ -124,7 +131,7 @@ def of_pictures(
             f"{missing[0][0]}: no such file, nor {missing[0][1]}{others}; give each result the name of its HR picture."
         )
 
-    def read(pairs: EvaluationSet, i: int, lr: Picture) -> Picture:
+    def read(pairs: EvaluationSet, i: int, lr: LRPicture) -> SRPicture:
         path = files[pairs.name, pairs.stems[i]]
         sr, (height, width) = read_exactly(path), (n * pairs.scale for n in lr.shape[:2])
         if sr.shape[:2] != (height, width):

@@ -27,7 +27,7 @@ STEPS = 10  # between the two ends of a curve
 
 def draw_plane(
     svg: str | pathlib.Path,
-    results: Iterable[str | pathlib.Path],
+    results: Sequence[str],
     *,
     dataset: str | None = None,
     x: str = "psnr",
@@ -42,7 +42,7 @@ def draw_plane(
 
     Args:
       svg: the file to write.
-      results: folders that eval.py has written, or the results.json in them.
+      results: folders of results; "NAME=" before one is what the plane calls the method.
       dataset: the set whose means are drawn; by default the first one.
       x, y: names out of metrics.METRICS.
       protocol: of PSNR and SSIM.
@@ -56,8 +56,8 @@ def draw_plane(
     """
     check_metrics((x, y))
     check_protocols([protocol])
-    check_outputs([(svg, "the plane")], results)
-    found = [read_results(path) for path in results]
+    check_outputs([(svg, "the plane")], [_parts(entry)[1] for entry in results])
+    found = [read_results(entry) for entry in results]
     if blend_of:
         sets = parse_sets(data, scale=generators.load(blend_of[0]).module.scale)
         found += evaluate_blends(*blend_of, sets, out, metrics=make_scorers((x, y), protocols=[protocol]))
@@ -70,18 +70,22 @@ def draw_plane(
         print(f"{scores_table(['method'], rows).markdown()}\n\n{svg}")
 
 
-def read_results(path: str | pathlib.Path) -> dict[str, Any]:
-    """The results.json that is `path` or lies in it.
+def read_results(entry: str) -> dict[str, Any]:
+    """Read what scoring.run has written.
+
+    Args:
+      entry: a results.json or the folder that holds it; "NAME=" before it names the method.
 
     Raises:
-      InputError: there is none, or it is not of eval.py.
+      InputError: there is no such file, or another one.
     """
-    path = pathlib.Path(path)
+    label, path = _parts(entry)
     path = path / "results.json" if path.is_dir() else path
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
         if not (results["method"]["name"] and all(scores["mean"] for scores in results["datasets"].values())):
             raise ValueError("no scores")
+        results["method"]["name"] = label or results["method"]["name"]
     except OSError:
         raise InputError(
             f"{path}: no such file; expected results.json of eval.py, or the folder that holds it."
@@ -89,6 +93,12 @@ def read_results(path: str | pathlib.Path) -> dict[str, Any]:
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"{path}: expected what eval.py writes as results.json ({error!r}).") from None
     return results
+
+
+def _parts(entry: str) -> tuple[str, pathlib.Path]:
+    """(name, path) of "NAME=PATH" or "PATH"."""
+    label, _, path = entry.rpartition("=")
+    return label, pathlib.Path(path)
 
 
 def evaluate_blends(
@@ -135,10 +145,10 @@ def draw(results: Iterable[dict[str, Any]], dataset: str, x: Column, y: Column, 
     """
     points, curves = [], {}
     for result in results:
-        name, place = result["method"]["name"], [_mean(result, dataset, column) for column in (x, y)]
+        name, place = result["method"]["name"], tuple(_mean(result, dataset, column) for column in (x, y))
         if "blend" in result["method"]:
             first, second, share = result["method"]["blend"]
-            curves.setdefault(f"from {first} to {second}", []).append((share, *place))
+            curves.setdefault(f"from {first} to {second}", []).append((share, place))
         else:
             points.append(Point(name, *place))
     sources = set()
@@ -148,7 +158,7 @@ def draw(results: Iterable[dict[str, Any]], dataset: str, x: Column, y: Column, 
             sources.add(source)
     return scatter(
         points,
-        [(label, [place for _, *place in sorted(dots)]) for label, dots in curves.items()],
+        [(label, [place for _, place in sorted(dots)]) for label, dots in curves.items()],
         title=f"{dataset}: distortion and perception",
         x_label=f"{x.name}, {x.metric.direction}",
         y_label=f"{y.name}, {y.metric.direction}",

@@ -15,8 +15,8 @@ from PIL import Image
 from srgan_jax.evaluation.tables import columns_of, notes, scores_table
 from srgan_jax.files import replace_text
 from srgan_jax.images.montage import as_rgb, most_different_region
+from srgan_jax.metrics import LRPicture, SRPicture
 from srgan_jax.parallel import processes
-from srgan_jax.types import Picture
 
 CROP = 128  # HR pixels on each side
 WIDTH = 320  # of the whole picture on the page, pixels
@@ -52,7 +52,7 @@ class Report:
     def collector(self, label: str) -> Callable[..., None]:
         """What scoring.run takes as `on_image` for the method that the page calls `label`."""
 
-        def collect(dataset: str, stem: str, lr: Picture, sr: Picture, hr: Picture) -> None:
+        def collect(dataset: str, stem: str, lr: LRPicture, sr: SRPicture, hr: SRPicture) -> None:
             picture = self._pictures.setdefault((dataset, stem), {})
             if not picture:
                 region = most_different_region(sr, hr, CROP)

@@ -18,19 +18,18 @@ from srgan_jax.evaluation.methods import Method
 from srgan_jax.evaluation.sets import EvaluationSet
 from srgan_jax.files import replace_text
 from srgan_jax.images import ImageError, save_image
-from srgan_jax.metrics import METRICS, PROTOCOLS, Sample, Scorer, make_scorers
+from srgan_jax.metrics import METRICS, PROTOCOLS, LRPicture, Sample, Scorer, SRPicture, make_scorers
 from srgan_jax.parallel import processes
-from srgan_jax.types import Picture
 
 PIXELS = 2**24  # of HR pictures that wait until they are scored together, which a network does faster
 
 
 def evaluate(
-    upscale: Callable[[Picture], Picture],
+    upscale: Callable[[LRPicture], SRPicture],
     pairs: EvaluationSet,
     *,
     metrics: Mapping[str, Scorer] | None = None,
-    on_image: Callable[[str, Picture, Picture, Picture], Any] | None = None,
+    on_image: Callable[[str, LRPicture, SRPicture, SRPicture], Any] | None = None,
 ) -> dict[str, Any]:
     """Score what a function makes of every LR picture of a set; arguments and result are otherwise those of `score`.
 
@@ -41,11 +40,11 @@ def evaluate(
 
 
 def score(
-    enlarge: Callable[[EvaluationSet, int, Picture], Picture],
+    enlarge: Callable[[EvaluationSet, int, LRPicture], SRPicture],
     pairs: EvaluationSet,
     *,
     metrics: Mapping[str, Scorer] | None = None,
-    on_image: Callable[[str, Picture, Picture, Picture], Any] | None = None,
+    on_image: Callable[[str, LRPicture, SRPicture, SRPicture], Any] | None = None,
 ) -> dict[str, Any]:
     """Score every picture of a set; several processes divide them.
 
@@ -138,7 +137,7 @@ def run(
     out: str | pathlib.Path,
     *,
     metrics: Mapping[str, Scorer],
-    on_image: Callable[[str, str, Picture, Picture, Picture], Any] | None = None,
+    on_image: Callable[[str, str, LRPicture, SRPicture, SRPicture], Any] | None = None,
 ) -> dict[str, Any]:
     """Evaluate a method on several sets; writes OUT/results.json and the SR images, OUT/NAME/STEM.png.
 

@@ -12,6 +12,7 @@ from srgan_jax.data.sources import FolderSource, Source
 from srgan_jax.errors import InputError
 from srgan_jax.images import ImageError, decode_image
 from srgan_jax.images.resize import imresize
+from srgan_jax.metrics import LRPicture
 from srgan_jax.types import Picture
 
 KERNEL = "MATLAB bicubic, antialiased, 8-bit after each pass"
@@ -44,7 +45,7 @@ class EvaluationSet:
     name: str
     stems: tuple[str, ...]
     hr: Callable[[int], Picture]
-    lr: Callable[[int], Picture] | None
+    lr: Callable[[int], LRPicture] | None
     lr_about: dict[str, str | None]
     scale: int
     files: tuple[pathlib.Path, ...] = ()
@@ -54,7 +55,7 @@ class EvaluationSet:
         """The border rule of resize.imresize by which HR is reduced to LR, as far as it is known."""
         return self.lr_about["border"] or BORDER
 
-    def pair(self, i: int) -> tuple[Picture, Picture, bool]:
+    def pair(self, i: int) -> tuple[LRPicture, Picture, bool]:
         """(lr, hr, was HR cropped); HR is cropped to a multiple of the scale.
 
         Raises:
@@ -100,7 +101,7 @@ def read_set(name: str, directory: str | pathlib.Path, *, scale: int) -> Evaluat
     return dataclasses.replace(pairs, lr_about=about | _reduction(*pairs.pair(0)[:2]))
 
 
-def _reduction(lr: Picture, hr: Picture) -> dict[str, str]:
+def _reduction(lr: LRPicture, hr: Picture) -> dict[str, str]:
     """Which reduction of HR gives an LR file exactly, if one does; "clamp" is that of the SelfExSR release."""
     scale = Fraction(len(lr), len(hr))
     for border in ("clamp", BORDER):

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import sparse
 
+from srgan_jax.types import AnyArray
+
 MARGIN_LR = 2  # LR pixels on each side of a crop that bicubic reduction reads beyond it
 
 
@@ -64,7 +66,7 @@ def resize_matrix(size: int, out_size: int, scale: float | Fraction, *, border: 
     return _banded(size, out_size, scale, border).toarray()
 
 
-def downscale_crops(crops: jax.Array, scale: int) -> jax.Array:
+def downscale_crops(crops: AnyArray, scale: int) -> jax.Array:
     """Makes the LR crops of a batch of HR crops, for use inside a jitted step.
 
     Equal, bit for bit at x2 and x4, to cutting the crops out of `imresize(whole image, 1/scale)`, when the whole image

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import jax
 
-from srgan_jax.types import Array, Features, Images, Int, Key, Logits, Scalar
+from srgan_jax.types import AnyArray, Array, Features, Float, Images, Int, Key, Logits, LRImages, Scalar
 
 
 class Context:
@@ -28,7 +28,7 @@ class Context:
         sr: Images,
         hr: Images,
         *,
-        lr: Images | None = None,
+        lr: LRImages | None = None,
         scale: int = 1,
         key: Key | None = None,
         jitter: int = 0,
@@ -42,7 +42,7 @@ class Context:
     def _offset(self) -> Int[Array, " 2"]:
         return jax.random.randint(self.key, (2,), 0, self.jitter + 1)
 
-    def seen(self, images: Images) -> Images:
+    def seen(self, images: Images) -> Float[AnyArray, "n _ _ c"]:
         """SR or HR as features and D see it, [N, H - jitter, W - jitter, C]."""
         if not self.jitter:
             return images

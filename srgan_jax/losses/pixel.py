@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from srgan_jax.images import unit_to_signed
 from srgan_jax.images.resize import MARGIN_LR, resize_matrix
 from srgan_jax.losses.context import Context, Term
-from srgan_jax.types import Array, Float, Images, Scalar
+from srgan_jax.types import AnyArray, Float, Images, LRImages, Scalar
 
 CHARBONNIER_EPSILON = 1e-3  # of images in [-1, 1]: an eighth of a level
 
 
-def mse(sr: Float[Array, "..."], hr: Float[Array, "..."]) -> Scalar:
+def mse(sr: Float[AnyArray, "..."], hr: Float[AnyArray, "..."]) -> Scalar:
     """The mean squared error (eq. 4), of images or of features."""
     return jnp.mean(jnp.square(sr - hr))
 
@@ -28,7 +28,7 @@ def total_variation(images: Images) -> Scalar:
     return jnp.mean(vertical + horizontal)
 
 
-def l1(sr: Float[Array, "..."], hr: Float[Array, "..."]) -> Scalar:
+def l1(sr: Float[AnyArray, "..."], hr: Float[AnyArray, "..."]) -> Scalar:
     """The mean absolute error, of images or of features."""
     return jnp.mean(jnp.abs(sr - hr))
 
@@ -38,7 +38,7 @@ def charbonnier(sr: Images, hr: Images) -> Scalar:
     return jnp.mean(jnp.sqrt(jnp.square(sr - hr) + CHARBONNIER_EPSILON**2))
 
 
-def reduce_bicubic(images: Images, scale: int) -> Images:
+def reduce_bicubic(images: Images, scale: int) -> LRImages:
     """[N, H, W, C] -> [N, H / scale, W / scale, C], as resize.imresize reduces, without rounding.
 
     Near the border the result holds what a mirrored picture would give; a crop of a larger picture differs there by up

@@ -1,6 +1,6 @@
 """Image quality: the table of metrics, and the protocols of PSNR and SSIM."""
 
-from srgan_jax.metrics.protocols import PROTOCOLS, Protocol, check_protocols
+from srgan_jax.metrics.protocols import PROTOCOLS, LRPicture, Protocol, SRPicture, check_protocols
 from srgan_jax.metrics.table import (
     METRICS,
     Metric,
@@ -16,8 +16,10 @@ from srgan_jax.metrics.table import (
 __all__ = [
     "METRICS",
     "PROTOCOLS",
+    "LRPicture",
     "Metric",
     "Protocol",
+    "SRPicture",
     "Sample",
     "Scorer",
     "better",

@@ -8,6 +8,7 @@ that fill their canvas.
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import numpy as np
 from srgan_jax.errors import InputError
 from srgan_jax.images import hr_to_signed
 from srgan_jax.images.montage import as_rgb
-from srgan_jax.types import Array, Features, Float, Int, Params, Picture
+from srgan_jax.types import Array, Features, Float, Int, Picture, UInt8
 
 STEP = 64  # sides of canvases are multiples of it
 PIXELS = 1 << 20  # of the canvases of one batch, unless a single one has more
@@ -47,7 +48,7 @@ def window_places(sizes: Sizes | None, window: int, *, stride: int, padding: int
 
 
 def make_score(
-    distance: Callable[..., Distances], params: Params, *, name: str, smallest: int
+    distance: Callable[..., Distances], params: Any, *, name: str, smallest: int
 ) -> Callable[[Sequence[Pair]], list[float]]:
     """Build a measure of pairs of pictures of any sizes from a distance between batches of images.
 
@@ -120,7 +121,7 @@ def _canvas(shape: tuple[int, ...]) -> tuple[int, int]:
     return tuple(-(-side // STEP) * STEP for side in shape[:2])
 
 
-def _on_canvas(picture: Picture) -> Picture:
+def _on_canvas(picture: Picture) -> UInt8[np.ndarray, "_ _ c"]:
     height, width = _canvas(picture.shape)
     return np.pad(picture, ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0)))
 

@@ -203,7 +203,7 @@ def _advance(states: list[np.ndarray], jump: tuple) -> list[np.ndarray]:
     ]
 
 
-def _remainder(x: np.ndarray, y: int) -> np.ndarray:
+def _remainder(x: np.ndarray, y: int | np.int64) -> np.ndarray:
     return x - x // y * y  # much faster than %, which NumPy does not vectorise
 
 

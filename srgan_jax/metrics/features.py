@@ -8,13 +8,14 @@ import jax.numpy as jnp
 from srgan_jax.images import hr_to_signed
 from srgan_jax.images.montage import as_rgb
 from srgan_jax.losses.pixel import mse
+from srgan_jax.metrics.protocols import SRPicture
 from srgan_jax.models import VGG19
-from srgan_jax.types import Params, Picture
+from srgan_jax.types import Params
 
 
 def make_feature_distance(
     vgg_params: Params, preprocessing: str, *, layer: str = "vgg54"
-) -> Callable[[Picture, Picture], float]:
+) -> Callable[[SRPicture, SRPicture], float]:
     """Build the content loss (section 2.2.1, eq. 5) as a measure of two pictures.
 
     Args:
@@ -34,7 +35,7 @@ def make_feature_distance(
             sr, hr = (vgg.apply({"params": params}, hr_to_signed(image)[None])[layer] for image in (sr, hr))
             return mse(sr, hr)
 
-    def distance(sr: Picture, hr: Picture) -> float:
+    def distance(sr: SRPicture, hr: SRPicture) -> float:
         return float(run(vgg_params, *(jnp.asarray(as_rgb(image)) for image in (sr, hr))))
 
     return distance

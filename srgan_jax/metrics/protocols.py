@@ -12,10 +12,13 @@ import numpy as np
 
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.metrics import colour, daala, psnr_ssim
-from srgan_jax.types import Picture, Plane
+from srgan_jax.types import Plane, UInt8
 
-# A picture as it is compared: grey [H, W] or RGB [H, W, 3].
-Levels = Plane | Picture
+# Pictures of one size, of which one may be grey and the other RGB; and the smaller picture that goes with them.
+SRPicture = UInt8[np.ndarray, "h w _"]
+LRPicture = UInt8[np.ndarray, "lr_h lr_w _"]
+
+Levels = Plane | SRPicture  # a picture as it is compared: grey [H, W] or RGB [H, W, 3]
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from srgan_jax.metrics.dists import make_dists
 from srgan_jax.metrics.features import make_feature_distance
 from srgan_jax.metrics.lpips import make_lpips
 from srgan_jax.metrics.niqe import niqe
-from srgan_jax.metrics.protocols import PROTOCOLS, Protocol, check_protocols
-from srgan_jax.types import Picture
+from srgan_jax.metrics.protocols import PROTOCOLS, LRPicture, Protocol, SRPicture, check_protocols
 from srgan_jax.weights.perceptual import NETWORKS, folder, load_dists, load_lpips
 from srgan_jax.weights.vgg19 import load_vgg19
 
@@ -34,9 +33,9 @@ class Sample(NamedTuple):
       border: how LR was reduced at the edge of HR; see resize.imresize.
     """
 
-    sr: Picture
-    hr: Picture
-    lr: Picture
+    sr: SRPicture
+    hr: SRPicture
+    lr: LRPicture
     scale: int
     border: str = "symmetric"
 
@@ -113,7 +112,7 @@ def _needs_no_weights(function: Callable[[Sample], float]) -> Callable[[Any], Sc
     return lambda path: one_by_one(function)
 
 
-def _of_pairs(score: Callable[[Sequence[tuple[Picture, Picture]]], list[float]]) -> Scorer:
+def _of_pairs(score: Callable[[Sequence[tuple[SRPicture, SRPicture]]], list[float]]) -> Scorer:
     return lambda samples: score([(sample.sr, sample.hr) for sample in samples])
 
 

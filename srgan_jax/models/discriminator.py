@@ -6,7 +6,7 @@ import flax.linen as nn
 import jax.numpy as jnp
 
 from srgan_jax.models.layers import batch_norm, conv, dense
-from srgan_jax.types import Features, Images, Logits
+from srgan_jax.types import AnyArray, Dtype, Images, Logits
 
 
 class Discriminator(nn.Module):
@@ -33,7 +33,7 @@ class Discriminator(nn.Module):
     head: str = "dense"
     hidden: int = 1024
     norm: str = "batch"
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images: Images, *, train: bool = False) -> Logits:
@@ -47,12 +47,12 @@ class Discriminator(nn.Module):
           float32 logits [N], with the head "patch" [N · parts].
         """
 
-        def layer(module: nn.Module, x: Features) -> Features:
+        def layer(module: nn.Module, x: AnyArray) -> AnyArray:
             if self.norm == "spectral":
                 return nn.SpectralNorm(module, name=f"{module.name}_norm")(x, update_stats=train)
             return module(x)
 
-        def normalised_dense(features: int, name: str, x: Features) -> Features:
+        def normalised_dense(features: int, name: str, x: AnyArray) -> AnyArray:
             return layer(dense(features, dtype=self.dtype, name=name), x)
 
         x = images

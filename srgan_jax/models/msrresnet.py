@@ -10,7 +10,7 @@ from srgan_jax.images import unit_to_signed
 from srgan_jax.models.graph import Graph
 from srgan_jax.models.layers import Enlarge, add, conv, pixel_shuffle
 from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
-from srgan_jax.types import Features, Images
+from srgan_jax.types import Dtype, Features, Images, LRImages
 
 # How often each scale shuffles pixels, and by how much.
 FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
@@ -44,7 +44,7 @@ class MSRResNet(ResidualGenerator):
     features: int = 64
     num_blocks: int = 16
     upsample_activation: bool = True
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     def setup(self):
         self.stem = conv(self.features, (3, 3), dtype=self.dtype)
@@ -62,10 +62,10 @@ class MSRResNet(ResidualGenerator):
     def residual_block(self, **names) -> ResidualBlock:
         return ResidualBlock(self.features, self.dtype, **names)
 
-    def begin(self, lr: Images) -> Features:
+    def begin(self, lr: LRImages) -> Features:
         return leaky_relu(self.stem(lr))
 
-    def finish(self, lr: Images, stem: Features, x: Features, *, train: bool = False) -> Images:
+    def finish(self, lr: LRImages, stem: Features, x: Features, *, train: bool = False) -> Images:
         for upsample, factor in zip(self.upsamples, FACTORS[self.scale], strict=True):
             x = pixel_shuffle(upsample(x), factor)
             x = leaky_relu(x) if self.upsample_activation else x

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 
 from srgan_jax.models.graph import Graph
-from srgan_jax.types import Images
+from srgan_jax.types import Images, LRImages
 
 MOST = 1024  # the largest number of features or blocks that one would build, whatever a file claims
 
@@ -28,7 +28,7 @@ class GeneratorNetwork(nn.Module):
 
     VALUES: ClassVar[dict[str, Collection[Any]]] = {}
 
-    def __call__(self, lr: Images, *, train: bool = False) -> Images:
+    def __call__(self, lr: LRImages, *, train: bool = False) -> Images:
         """Enlarge a batch.
 
         Args:

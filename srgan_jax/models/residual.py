@@ -3,11 +3,10 @@
 from typing import ClassVar
 
 import flax.linen as nn
-import jax.numpy as jnp
 
 from srgan_jax.models.layers import PReLU, add, batch_norm, conv
 from srgan_jax.models.network import MOST, GeneratorNetwork
-from srgan_jax.types import Features, Images
+from srgan_jax.types import Dtype, Features, Images, LRImages
 
 
 class ResidualBlock(nn.Module):
@@ -21,7 +20,7 @@ class ResidualBlock(nn.Module):
     """
 
     features: int
-    dtype: jnp.dtype
+    dtype: Dtype
     batch_norm: bool = False
     prelu: str = "none"
 
@@ -46,13 +45,13 @@ class ResidualGenerator(GeneratorNetwork):
 
     VALUES: ClassVar = {"num_blocks": range(MOST + 1)}
 
-    def __call__(self, lr: Images, *, train: bool = False) -> Images:
+    def __call__(self, lr: LRImages, *, train: bool = False) -> Images:
         x = stem = self.begin(lr)
         for block in self.blocks:
             x = block(x, train=train)
         return self.finish(lr, stem, x, train=train)
 
-    def begin(self, lr: Images) -> Features:
+    def begin(self, lr: LRImages) -> Features:
         """LR -> [N, H, W, features], for the first residual block and for `finish`."""
         raise NotImplementedError
 
@@ -61,7 +60,7 @@ class ResidualGenerator(GeneratorNetwork):
         """Make one of the `num_blocks` in `blocks`; all are alike."""
         raise NotImplementedError
 
-    def finish(self, lr: Images, stem: Features, x: Features, *, train: bool = False) -> Images:
+    def finish(self, lr: LRImages, stem: Features, x: Features, *, train: bool = False) -> Images:
         """LR, what `begin` made of it, and what the residual blocks made of that -> SR."""
         raise NotImplementedError
 

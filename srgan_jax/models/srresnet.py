@@ -10,7 +10,7 @@ from srgan_jax.images import unit_to_signed
 from srgan_jax.models.graph import Graph
 from srgan_jax.models.layers import Enlarge, PReLU, add, batch_norm, conv, pixel_shuffle
 from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
-from srgan_jax.types import Features, Images
+from srgan_jax.types import Dtype, Features, Images, LRImages
 
 # What may be added to the network's output. The paper adds nothing; small networks and short runs profit.
 GLOBAL_SKIPS = {"none": None, "nearest": "nearest", "bicubic": "cubic"}  # methods of jax.image.resize
@@ -61,7 +61,7 @@ class SRResNet(ResidualGenerator):
     prelu: str = "channel"
     trunk_prelu: bool = False
     batch_norm: bool = True
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     def setup(self):
         self.stem = conv(self.features, (9, 9), dtype=self.dtype)
@@ -85,10 +85,10 @@ class SRResNet(ResidualGenerator):
     def residual_block(self, **names) -> ResidualBlock:
         return ResidualBlock(self.features, self.dtype, self.batch_norm, self.prelu, **names)
 
-    def begin(self, lr: Images) -> Features:
+    def begin(self, lr: LRImages) -> Features:
         return self.stem_prelu(self.stem(lr))
 
-    def finish(self, lr: Images, stem: Features, x: Features, *, train: bool = False) -> Images:
+    def finish(self, lr: LRImages, stem: Features, x: Features, *, train: bool = False) -> Images:
         x = self.trunk(x)
         if self.trunk_prelu:
             x = self.after_trunk(x)

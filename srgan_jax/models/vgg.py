@@ -5,7 +5,7 @@ import jax.numpy as jnp
 
 from srgan_jax.images import signed_to_levels
 from srgan_jax.models.layers import conv, max_pool
-from srgan_jax.types import Features, Images
+from srgan_jax.types import Dtype, Features, Images
 
 # Convolutions and features of each of the five blocks; a 2×2 max-pooling stands between blocks.
 BLOCKS = ((2, 64), (2, 128), (4, 256), (4, 512), (4, 512))
@@ -52,7 +52,7 @@ class VGG19(nn.Module):
 
     layers: tuple[str, ...] = ("vgg54",)
     preprocessing: str = "caffe"
-    dtype: jnp.dtype = jnp.float32
+    dtype: Dtype = jnp.float32
 
     @nn.compact
     def __call__(self, images: Images) -> dict[str, Features]:

@@ -1,1 +1,1 @@
-"""Several processes and devices as one program."""
+"""Run one program on several processes and devices."""

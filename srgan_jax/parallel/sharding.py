@@ -1,8 +1,11 @@
-"""Data parallelism, as a placement of arrays: batches are split over the devices, states are copied to each.
+"""Data parallelism as a placement of arrays: a batch is split over the devices, and the state is copied to each.
 
-The compiled step needs no collective of ours: XLA sums gradients, and BatchNorm's averages run over the global batch
-(what other frameworks call synchronised BatchNorm).
+The compiled step calls no collective operation itself. XLA sums the gradients, and BatchNorm averages over the global
+batch, which other frameworks call synchronised BatchNorm.
 """
+
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import numpy as np
@@ -10,26 +13,36 @@ from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from srgan_jax.cpu import compiler_options
 from srgan_jax.errors import InputError
+from srgan_jax.types import Array, Key, Terms
 
 
-def create_mesh(devices=None) -> Mesh:
-    """One axis, "batch", over all devices (of all processes)."""
+def create_mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
+    """Arrange devices along one axis, "batch". None takes all devices of all processes."""
     devices = jax.devices() if devices is None else devices
     return Mesh(np.array(devices), ("batch",), axis_types=(AxisType.Auto,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-    """The placement of states and metrics."""
+    """Return the placement of states and metrics: every device has a copy."""
     return NamedSharding(mesh, PartitionSpec())
 
 
 def split(mesh: Mesh) -> NamedSharding:
-    """The placement of batches: their first axis is divided."""
+    """Return the placement of batches: their first axis is divided among the devices."""
     return NamedSharding(mesh, PartitionSpec("batch"))
 
 
 def check_batch_size(batch_size: int, mesh: Mesh, *, accumulate: int = 1) -> None:
-    """Raise an InputError unless the batch, or each of the parts it is computed in, divides over the devices."""
+    """Check that a batch can be divided equally among the devices.
+
+    Args:
+      batch_size: the number of crops in a global batch.
+      mesh: the devices.
+      accumulate: the number of equal parts in which the batch is computed, one after the other.
+
+    Raises:
+      InputError: batch_size is no multiple of the number of devices times `accumulate`.
+    """
     unit = mesh.size * accumulate
     if batch_size % unit:
         parts = f" times accumulate={accumulate}" if accumulate > 1 else ""
@@ -39,28 +52,41 @@ def check_batch_size(batch_size: int, mesh: Mesh, *, accumulate: int = 1) -> Non
         )
 
 
-def place_batch(batch, mesh: Mesh):
-    """This process's rows of a batch (NumPy) -> arrays over the mesh."""
+def place_batch(batch: dict[str, np.ndarray], mesh: Mesh) -> dict[str, Array]:
+    """Turn this process's rows of a batch into arrays over the whole mesh."""
     return jax.tree.map(lambda rows: jax.make_array_from_process_local_data(split(mesh), rows), batch)
 
 
-def compile_init(init, mesh: Mesh):
-    """jit `init(key) -> state`, its result a copy on every device."""
-    # Drawing random numbers takes XLA half a minute to optimise on a CPU, and is done once: the values are the same.
+def compile_init(init: Callable[[Key], dict[str, Any]], mesh: Mesh) -> Callable[[Key], dict[str, Any]]:
+    """Compile `init(key) -> state`. Every device gets a copy of the state."""
+    # On a CPU, XLA would take half a minute to optimise the drawing of random numbers, which happens once. Without
+    # that optimisation the values are the same.
     options = {"xla_backend_optimization_level": 1} if mesh.devices.flat[0].platform == "cpu" else None
     return jax.jit(init, out_shardings=replicated(mesh), compiler_options=options)
 
 
-def compile_step(step, mesh: Mesh, *, seed: int = 0):
-    """jit `step(state, batch, frozen, key) -> (state, metrics)` once, its state donated.
+def compile_step(
+    step: Callable[[dict[str, Any], dict[str, Array], Any, Key], tuple[dict[str, Any], Terms]],
+    mesh: Mesh,
+    *,
+    seed: int = 0,
+) -> Callable[[dict[str, Any], dict[str, Array], Any, Array | np.int32], tuple[dict[str, Any], Terms]]:
+    """Compile `step(state, batch, frozen, key) -> (state, metrics)`. The state that goes in is donated.
+
+    Args:
+      step: the function to compile.
+      mesh: the devices. The batch is divided among them; everything else is copied to each.
+      seed: the seed of the run.
 
     Returns:
-      A function (state, batch, frozen, number of the step) -> (state, metrics), whose key is folded from the seed and
-      the number: a run that goes on draws what it would have drawn.
+      A function (state, batch, frozen, number of the step) -> (state, metrics). The key that `step` gets is folded from
+      the seed and the number, so a resumed run draws what the uninterrupted run would have drawn.
     """
     whole = replicated(mesh)
 
-    def numbered(state, batch, frozen, number):
+    def numbered(
+        state: dict[str, Any], batch: dict[str, Array], frozen: Any, number: Array
+    ) -> tuple[dict[str, Any], Terms]:
         return step(state, batch, frozen, jax.random.fold_in(jax.random.key(seed), number))
 
     return jax.jit(

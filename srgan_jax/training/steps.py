@@ -21,7 +21,7 @@ from srgan_jax import images
 from srgan_jax.images.resize import MARGIN_LR, downscale_crops
 from srgan_jax.losses import Context
 from srgan_jax.training.state import NetworkState, forward
-from srgan_jax.types import Images, Key, Logits, Params, Scalar, Terms
+from srgan_jax.types import Images, Key, Logits, LRImages, Params, Scalar, Terms
 
 Batch = dict[str, jax.Array]
 State = dict[str, Any]
@@ -52,7 +52,7 @@ class Losses:
         return Context(sr, hr, scale=self.scale, jitter=self.jitter, frozen=bound, **options)
 
 
-def degrade(batch: Batch, scale: int) -> tuple[Images, Images]:
+def degrade(batch: Batch, scale: int) -> tuple[LRImages, Images]:
     """Crops with a margin -> (LR in [0, 1], HR in [-1, 1]), flipped and turned.
 
     LR is made first and turned afterwards, so that it equals, bit for bit, a crop of the whole picture's LR.
@@ -63,7 +63,7 @@ def degrade(batch: Batch, scale: int) -> tuple[Images, Images]:
     return images.lr_to_unit(lr), images.hr_to_signed(hr)
 
 
-def run_generator(g: NetworkState, lr: Images, *, hold_batch_norm: bool) -> tuple[Images, Callable, Params]:
+def run_generator(g: NetworkState, lr: LRImages, *, hold_batch_norm: bool) -> tuple[Images, Callable, Params]:
     """G's one forward pass of a step -> (SR, the pullback to G's parameters, BatchNorm statistics)."""
     return jax.vjp(lambda params: forward(g, params, lr, train=not hold_batch_norm), g.params, has_aux=True)
 

@@ -1,7 +1,7 @@
-"""SR whose reduction is LR: then the network has added detail only, and kept all that LR says about the picture.
+"""SR whose reduction is LR: then the network has added detail only, and has kept all that LR says about the picture.
 
-Back-projection (Irani and Peleg, "Improving resolution by image registration", CVGIP 1991) reduces SR by D, and adds to
-SR what this lacks of LR, enlarged by E:
+Back-projection (Irani and Peleg, "Improving resolution by image registration", CVGIP 1991) reduces SR by D, enlarges by
+E what the reduced picture lacks of LR, adds it to SR, and repeats this:
 
     SR <- SR + E(LR - D(SR))
 
@@ -37,10 +37,10 @@ BLOCK_PASSES = 20
 
 
 def make_consistent(sr: Enlarged, lr: DeepPicture, scale: int, *, border: str = "symmetric") -> Enlarged:
-    """Change SR as little as that its reduction is LR, level for level.
+    """Correct SR until its reduction is LR, level for level.
 
-    An LR pixel is not reached where its SR pixels would have to be below 0 or above the highest level, as beside
-    overexposed areas; they then are at the limit.
+    An LR pixel is missed where its SR pixels would have to be below 0 or above the highest level, as beside overexposed
+    areas. These SR pixels then are at the limit, and the LR pixel is as near as they bring it.
 
     Args:
       sr: levels [scale · H, scale · W, C].
@@ -49,7 +49,8 @@ def make_consistent(sr: Enlarged, lr: DeepPicture, scale: int, *, border: str = 
       border: the rule by which LR was reduced at its border, see resize.imresize.
 
     Returns:
-      Levels of the shape and dtype of `sr`. resize_levels(result, (H, W), border=border) is `lr` where it is reached.
+      Levels of the shape and dtype of `sr`. resize_levels(result, (H, W), border=border) is `lr`, but for the pixels
+      that are missed.
 
     Raises:
       InputError: the shapes or the dtypes do not belong together.
