@@ -1,4 +1,4 @@
-"""Pack crops: turn a folder or TFDS dataset of pictures into a TFDS dataset of raw uint8 crops, which reads much faster.
+"""Pack crops: turn a folder or TFDS dataset of pictures into a TFDS dataset of raw uint8 crops, which reads faster.
 
 python -m srgan_jax.data.crops --source folder:PHOTOS --size 192 --out DATA/crops192
 python -m srgan_jax.data.crops --source tfds:imagenet2012 --count 350000 --size 192 --out DATA/imagenet_crops
@@ -28,6 +28,7 @@ from srgan_jax.errors import InputError
 
 PARTIAL = ".partial"  # the folder of a dataset under way, with the plan and the reports of whole shards
 RECORDED = ("srgan_jax", "array_record", "numpy", "pillow", "tensorflow-datasets")  # the manifest has their versions
+
 
 def create_plan(
     *,

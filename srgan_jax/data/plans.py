@@ -96,9 +96,10 @@ def names_sha256(source: sources.Source) -> str:
     return digest.hexdigest()
 
 
-# Which crop comes from which picture: The N pictures are put in a random order, and the first min(count, N) of them give
-# the crops. Each gives as many as the others or one more, so no picture gives a second crop before all have given one.
-# The crops of a picture follow each other, so that it is decoded once. The rest of the order replaces unusable pictures.
+# Which crop comes from which picture: The N pictures are put in a random order, and the first min(count, N) of them
+# give the crops. Each gives as many as the others or one more, so no picture gives a second crop before all have given
+# one. The crops of a picture follow each other, so that it is decoded once. The rest of the order replaces unusable
+# pictures.
 
 
 def rank_of(slot: int, plan: Plan) -> int:

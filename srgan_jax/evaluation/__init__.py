@@ -6,7 +6,7 @@ from srgan_jax.evaluation.methods import Method, create_method, of_pictures
 from srgan_jax.evaluation.report import Report
 from srgan_jax.evaluation.scoring import evaluate, run, score
 from srgan_jax.evaluation.sets import EvaluationSet, limited, parse_sets, read_set, source_set
-from srgan_jax.evaluation.tables import Table, columns_of, scores_table, table
+from srgan_jax.evaluation.tables import Table, scores_table, table
 from srgan_jax.metrics import better, check_metrics, check_protocols, make_scorers
 from srgan_jax.metrics.features import make_feature_distance
 
@@ -18,7 +18,6 @@ __all__ = [
     "better",
     "check_metrics",
     "check_protocols",
-    "columns_of",
     "compare",
     "comparison_table",
     "create_method",

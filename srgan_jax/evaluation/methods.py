@@ -97,8 +97,8 @@ def made_consistent(method: Method) -> Method:
 
     def enlarge(pairs: EvaluationSet, i: int, lr: LRPicture) -> SRPicture:
         sr = method.enlarge(pairs, i, lr)
-        lr = np.broadcast_to(lr, (*lr.shape[:2], sr.shape[2]))  # grey, which a network of RGB has coloured
-        return make_consistent(sr, lr, pairs.scale, border=pairs.border)
+        channels = np.broadcast_to(lr, (*lr.shape[:2], sr.shape[2]))  # a network of RGB makes RGB of grey pictures
+        return make_consistent(sr, channels, pairs.scale, border=pairs.border)
 
     about = method.about | {"name": f"{method.name}, consistent", "consistent": True}
     return dataclasses.replace(method, enlarge=enlarge, about=about)

@@ -81,7 +81,8 @@ class Metric:
     @property
     def title(self) -> str:
         """The label with an arrow towards better values."""
-        return f"{self.label} {({math.inf: '↑', 0: '↓'}).get(self.best, f'→ {self.best:g}')}"
+        arrow = {math.inf: "↑", 0: "↓"}.get(self.best, f"→ {self.best:g}")
+        return f"{self.label} {arrow}"
 
     def merit(self, value: float) -> float:
         """What is higher for a better value: the value itself, or minus its distance from the best one.

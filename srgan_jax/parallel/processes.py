@@ -48,7 +48,9 @@ def join(
         given if given is not None else told for given, told in ((processes, counted), (process, ranked))
     )
     if coordinator and (processes is None or process is None):
-        raise InputError("coordinator also needs processes and process: how many processes there are, and which of them this is.")
+        raise InputError(
+            "coordinator also needs processes and process: how many processes there are, and which of them this is."
+        )
     if not coordinator and (processes, process) != (counted, ranked):
         raise InputError("processes and process also need coordinator: the address HOST:PORT of process 0.")
     if not coordinator and not launcher:

@@ -1,1 +1,1 @@
-"""Files of weights: our release format, and those of others."""
+"""Files of weights: our release format, checkpoints, and the formats of other projects."""

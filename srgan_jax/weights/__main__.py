@@ -1,4 +1,4 @@
-"""`python -m srgan_jax.weights`, which `srgan-weights` is too."""
+"""`python -m srgan_jax.weights` runs this module. The installed command `srgan-weights` does the same."""
 
 from srgan_jax.commands.weights import main
 

@@ -1,7 +1,7 @@
-"""Named arrays in files. Nothing that a file holds is ever run, and nothing too large is read.
+"""Read and write files of named arrays. No code in a file is ever run, and nothing too large is read.
 
-One table says how each format is read; each reader looks at the sizes that a file claims before it reads. We write
-safetensors alone.
+The table READERS says how each format is read. Each reader looks at the sizes that a file claims before it reads the
+arrays. The only format that is written is safetensors.
 """
 
 import math
@@ -9,6 +9,8 @@ import pathlib
 import pickle
 import warnings
 import zipfile
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from safetensors import safe_open
@@ -17,18 +19,24 @@ from safetensors.numpy import save
 from srgan_jax.errors import InputError
 from srgan_jax.files import replacing
 
-# More than any of these networks needs: VGG19 with its dense layers has 575 MB.
+# Bytes. No network here needs as many: VGG19 with its dense layers has 575 MB.
 MAX_BYTES = 2 << 30
 MAX_HEADER = 16 << 20
 
 
-def read_arrays(path) -> dict[str, np.ndarray]:
-    """Read .safetensors, .npz, .pth, .pt, .h5 or .hdf5 -> arrays by their names.
+def read_arrays(path: str | pathlib.Path) -> dict[str, np.ndarray]:
+    """Read the arrays of a .safetensors, .npz, .pth, .pt, .h5 or .hdf5 file.
 
-    PyTorch's files are reduced to the state dict in them; groups of HDF5 are joined with "/".
+    Args:
+      path: the file.
+
+    Returns:
+      {name: array}. Of a PyTorch file, these are the entries of its state dict. The names of an HDF5 file's groups are
+      joined by "/", as in "block1_conv1/kernel".
 
     Raises:
-      InputError: no such file, another format, damaged, too large, more than arrays in it, or not finite.
+      InputError: the file is missing, damaged or too large, has another format, or holds more than arrays; or a value
+        is not finite.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -46,29 +54,38 @@ def read_arrays(path) -> dict[str, np.ndarray]:
     return found
 
 
-def read_header(path) -> dict[str, str]:
-    """The metadata of a safetensors file; raises as read_arrays does."""
+def read_header(path: str | pathlib.Path) -> dict[str, str]:
+    """Read the metadata of a safetensors file.
+
+    Raises:
+      InputError: the file is missing, damaged or too large.
+    """
     return _read(pathlib.Path(path), _safetensors_header)
 
 
-def write_safetensors(path, arrays: dict[str, np.ndarray], header: dict[str, str]) -> None:
-    """Write arrays and what is to be known of them through a temporary name; folders are made as needed.
+def write_safetensors(path: str | pathlib.Path, arrays: dict[str, np.ndarray], header: dict[str, str]) -> None:
+    """Write arrays and their metadata to a safetensors file, through a temporary name. Missing folders are made.
+
+    Args:
+      path: the file to write; its name ends in ".safetensors".
+      arrays: {name: array}.
+      header: the metadata, {name: text}.
 
     Raises:
       InputError: the name has another extension.
-      OSError: it cannot be written.
+      OSError: the file cannot be written.
     """
     path = pathlib.Path(path)
     if path.suffix != ".safetensors":
         raise InputError(f"{path}: the file to write ends in .safetensors.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
-        # Not save_file: it makes files that their owner alone can read.
+        # The library's save_file would make a file that only its owner can read.
         partial.write_bytes(save(arrays, metadata=header))
 
 
-def _read(path: pathlib.Path, reader):
-    """`reader(path)`, with all that damaged and hostile files make it raise as an InputError."""
+def _read(path: pathlib.Path, reader: Callable[[pathlib.Path], dict[str, Any]]) -> dict[str, Any]:
+    """Call `reader(path)`, and turn whatever a damaged or hostile file makes it raise into an InputError."""
     try:
         _check_size(path.stat().st_size)
         return reader(path)
@@ -85,7 +102,7 @@ def _check_size(size: int) -> None:
         raise InputError(f"holds, or claims to hold, {size:,} bytes; more than {MAX_BYTES:,} are not read.")
 
 
-def _safetensors_header(path):
+def _safetensors_header(path: pathlib.Path) -> dict[str, str]:
     with path.open("rb") as file:
         header = int.from_bytes(file.read(8), "little")
     if header > MAX_HEADER:
@@ -94,14 +111,14 @@ def _safetensors_header(path):
         return file.metadata() or {}
 
 
-def _safetensors(path):
+def _safetensors(path: pathlib.Path) -> dict[str, np.ndarray]:
     _safetensors_header(path)
-    with safe_open(path, framework="np") as file:  # checks that every array lies within the file
+    with safe_open(path, framework="np") as file:  # It checks that every array lies within the file.
         return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (safe_open is no dict)
 
 
-def _check_archive(path):
-    """What a zip archive unpacks to; zipfile reads no more of a member than it claims."""
+def _check_archive(path: pathlib.Path) -> None:
+    """Check the size that a zip archive unpacks to. zipfile reads no more of a member than the member claims."""
     with zipfile.ZipFile(path) as archive:
         _check_size(sum(member.file_size for member in archive.infolist()))
 
@@ -109,12 +126,12 @@ def _check_archive(path):
 _NPY_HEADERS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
-def _npz(path):
+def _npz(path: pathlib.Path) -> dict[str, np.ndarray]:
     if not zipfile.is_zipfile(path):
         raise ValueError("not an archive, or cut short")
     _check_archive(path)
     with zipfile.ZipFile(path) as archive:
-        for member in archive.infolist():  # np.load allocates what an array's header claims before it reads
+        for member in archive.infolist():  # np.load would allocate what an array's header claims before it reads.
             with archive.open(member) as file:
                 shape, _, dtype = _NPY_HEADERS[np.lib.format.read_magic(file)](file)
             if math.prod(shape) * dtype.itemsize > member.file_size:
@@ -123,11 +140,11 @@ def _npz(path):
         return dict(archive)
 
 
-# Under which keys training programs keep the state dict beside other things; averaged weights first.
+# The keys under which training programs keep the state dict beside other things. Averaged weights come first.
 _WRAPPERS = ("params_ema", "params", "state_dict")
 
 
-def _torch(path):
+def _torch(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         import torch
     except ImportError:
@@ -138,7 +155,7 @@ def _torch(path):
     if zipfile.is_zipfile(path):
         _check_archive(path)
     try:
-        with warnings.catch_warnings(action="ignore"):  # of an unusual pickle protocol
+        with warnings.catch_warnings(action="ignore"):  # PyTorch warns of an unusual pickle protocol.
             state = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise InputError(
@@ -156,14 +173,14 @@ def _torch(path):
     return {key: (t.float() if t.is_floating_point() else t).contiguous().numpy() for key, t in state.items()}
 
 
-def _hdf5(path):
+def _hdf5(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         import h5py
     except ImportError:
         raise InputError("reading it needs h5py (pip install -r requirements-convert.txt).") from None
     found = {}
 
-    def collect(name, item):
+    def collect(name: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
             if item.external or item.is_virtual:
                 raise InputError(f"{name} lies in another file.")
@@ -172,7 +189,7 @@ def _hdf5(path):
             found[name] = item
 
     with h5py.File(path, "r") as file:
-        file.visititems(collect)  # follows neither soft nor external links
+        file.visititems(collect)  # It follows neither soft nor external links.
         _check_size(sum(item.size * item.dtype.itemsize for item in found.values()))
         return {name: np.asarray(item) for name, item in found.items()}
 

@@ -1,23 +1,23 @@
-"""Checkpoints of training runs; the only importer of orbax.
+"""Checkpoints of training runs. No other module imports orbax.
 
-A run directory holds `checkpoints/STEP/`, each with
-  state      everything that training needs to go on
-  generator  parameters and BatchNorm statistics of the generator alone; generator_NAME of another one that the stage
-             exports, such as generator_ema, the running average
-  config     the run's config, so that a checkpoint can be used by itself
-  metrics    what the checkpoint scored, where it was evaluated
-  manifest.json  SHA-256 of every file of the checkpoint
+A run directory holds its checkpoints as directories `checkpoints/STEP/`. Each of these contains
+  state          everything that training needs to go on
+  generator      the parameters and BatchNorm statistics of the generator alone; the directory generator_NAME has those
+                 of another generator that the stage exports, such as generator_ema, the running average
+  config         the run's config, so that a checkpoint can be used by itself
+  metrics        the scores of the checkpoint, if it was evaluated
+  manifest.json  the SHA-256 of every file of the checkpoint
 
-The manifest is written last, and then orbax gives the checkpoint its name. It is compared with the files before orbax
-reads them, so that damage that orbax would not notice is found: a damaged checkpoint is named, and the next older one
-is taken.
+The manifest is written last, and after it orbax gives the checkpoint its name. Before orbax reads the files they are
+compared with the manifest, which finds damage that orbax would not notice. A damaged checkpoint is named in a warning,
+and the next older one takes its place.
 """
 
-import json
 import logging
 import pathlib
 import shutil
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,36 +28,38 @@ from jax.experimental import multihost_utils
 
 from srgan_jax import digests
 from srgan_jax.errors import InputError, NonFiniteError
-from srgan_jax.files import replace_text
 from srgan_jax.parallel import processes
-from srgan_jax.types import Variables
+from srgan_jax.types import Params, Variables
+from srgan_jax.weights.manifest import DamagedError, check_files, reading, write_manifest
 
 FOLDER = "checkpoints"
-GENERATOR = "generator"  # the item of the generator that is trained; others are its variants, such as generator_ema
-MERIT = "merit"  # beside the scores of a checkpoint: what the best one has most of
-DAMAGED = ".damaged"  # after the step of a checkpoint that was set aside
+GENERATOR = "generator"  # the item of the generator that is trained; its variants, such as generator_ema, are others
+MERIT = "merit"  # the entry beside the scores by which checkpoints are compared: the best one has the highest merit
+DAMAGED = ".damaged"  # the suffix of a checkpoint that was set aside
 
 # The file that orbax writes each JSON item to.
 _JSON_FILES = {"config": "metadata", "metrics": "metrics"}
-MANIFEST = "manifest.json"
-_PARTIAL = ".orbax-checkpoint-tmp"  # after the step of a checkpoint that is being written
+_PARTIAL = ".orbax-checkpoint-tmp"  # the suffix of a checkpoint that is being written
+
+Config = dict[str, Any]  # a run's config as a JSON object
 
 _log = logging.getLogger("srgan_jax")
 
 
-class DamagedError(InputError):
-    """A checkpoint that cannot be read, or whose contents are not those that were written."""
-
-
 class Checkpoints:
-    """The checkpoints of one run: the last `keep_last` are kept, and the one with the most merit."""
+    """The checkpoints of one run. The newest ones are kept, and the one with the highest merit.
 
-    def __init__(self, workdir, *, keep_last: int = 3):
+    Args:
+      workdir: the run directory. Its checkpoints are in WORKDIR/checkpoints.
+      keep_last: how many of the newest checkpoints are kept, at least one.
+    """
+
+    def __init__(self, workdir: str | pathlib.Path, *, keep_last: int = 3) -> None:
         self.directory = pathlib.Path(workdir).absolute() / FOLDER
         self._keep_last = max(1, keep_last)
         if processes.is_first():
             self.directory.mkdir(parents=True, exist_ok=True)
-            for leftover in self.directory.glob(f"*{_PARTIAL}*"):  # of a process that was killed
+            for leftover in self.directory.glob(f"*{_PARTIAL}*"):  # A process that was killed leaves them.
                 shutil.rmtree(leftover)
         if jax.process_count() > 1:
             multihost_utils.sync_global_devices("checkpoints: opened")
@@ -68,30 +70,30 @@ class Checkpoints:
             ocp.CompositeCheckpointHandler(**handlers),
             async_options=ocp.options.AsyncOptions(post_finalization_callback=self._write_manifest),
         )
-        self._saving: int | None = None  # the step
+        self._saving: int | None = None  # the step that is being saved
 
     def save(
         self,
         step: int,
-        state: dict,
-        config: dict,
+        state: Params,
+        config: Config,
         *,
         generators: dict[str, Variables],
         scores: dict[str, float] | None = None,
         merit: float | None = None,
     ) -> None:
-        """Save in the background; the arrays are copied before this returns, so they may be donated after.
+        """Save a checkpoint in the background. The arrays are copied before this returns and may then be donated.
 
         Args:
-          step: updates that have been made.
-          state: of the stage, everything that it needs to go on.
-          config: of the run; JSON.
-          generators: what the stage exports, see stages.Stage.
-          scores: {metric: value}, where the state was evaluated.
-          merit: what the best checkpoint has most of; None where none is to be better than the newest.
+          step: the number of updates that have been made.
+          state: everything that the stage needs to go on.
+          config: the config of the run, as a JSON object.
+          generators: the generators that the stage exports, by item (see stages.Stage).
+          scores: {metric: value}, if the state was evaluated.
+          merit: the number by which checkpoints are compared. None means that this one cannot be the best.
 
         Raises:
-          NonFiniteError: an array of the state holds NaN or an infinite value; nothing is saved then.
+          NonFiniteError: an array of the state holds NaN or an infinite value. Nothing is saved then.
         """
         check_finite(state, step)
         self._finish()
@@ -108,22 +110,22 @@ class Checkpoints:
         )
 
     def restore(
-        self, state: dict, *, check: Callable[[dict, pathlib.Path], object] = lambda config, path: None
-    ) -> tuple[int, dict]:
-        """The newest sound checkpoint, in the form and with the placement of `state`.
+        self, state: Params, *, check: Callable[[Config, pathlib.Path], object] = lambda config, path: None
+    ) -> tuple[int, Params]:
+        """Read the newest sound checkpoint, in the form and with the placement of `state`.
 
-        A damaged one is named in a warning and set aside as STEP.damaged.
+        A damaged checkpoint is named in a warning and set aside as STEP.damaged.
 
         Args:
-          state: what the run starts with.
+          state: the state with which the run starts.
           check: called with the checkpoint's config and path, before its arrays are compared with those of `state`.
 
         Returns:
-          (its step, its state); (0, `state`) where the run has no checkpoint yet.
+          The checkpoint's (step, state), or (0, `state`) if the run has no checkpoint yet.
 
         Raises:
-          InputError: its arrays are not those of `state` (the message names the first that differs), or there are
-            checkpoints but all are damaged.
+          InputError: the checkpoint's arrays are not those of `state` (the message names the first that differs), or
+            there are checkpoints but all are damaged.
         """
         steps = _steps(self.directory)
         for step in reversed(steps):
@@ -143,26 +145,20 @@ class Checkpoints:
         return 0, state
 
     def close(self) -> None:
-        """Wait for what is being written; raises what went wrong in the background."""
+        """Wait for the checkpoint that is being written. An error in the background is raised here."""
         try:
             self._finish()
         finally:
             self._checkpointer.close()
 
     def _write_manifest(self) -> None:
-        """Called in the background once everything is written, before the checkpoint gets its name."""
+        """Write the manifest. Orbax calls this in the background before it gives the checkpoint its name."""
         if processes.is_first():
             (partial,) = self.directory.glob(f"{self._saving}{_PARTIAL}*")
-            files = {
-                file.relative_to(partial).as_posix(): digests.of_file(file)
-                for file in partial.glob("*/**/*")
-                if file.is_file()
-            }
-            manifest = {"files": files, "sha256": digests.of_json(files)}
-            replace_text(partial / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+            write_manifest(partial)
 
     def _finish(self) -> None:
-        """Wait until the last checkpoint is whole, then remove those that it replaces."""
+        """Wait until the last checkpoint is whole, then remove the checkpoints that it replaces."""
         self._checkpointer.wait_until_finished()
         self._checkpointer.check_for_errors()
         if processes.is_first():
@@ -170,12 +166,12 @@ class Checkpoints:
             best = _best(self.directory, steps)
             for step in steps[: -self._keep_last]:
                 if step != best:
-                    # Renamed first: a kill in between must not leave half a checkpoint under its name.
+                    # It is renamed first, lest a kill in between leave half a checkpoint under its name.
                     shutil.rmtree((self.directory / str(step)).rename(self.directory / f"{step}{_PARTIAL}"))
 
 
-def check_finite(state: dict, step: int) -> None:
-    """Raise a NonFiniteError that names the first array which holds NaN or an infinite value."""
+def check_finite(state: Params, step: int) -> None:
+    """Raise a NonFiniteError that names the first array of a state with a NaN or an infinite value."""
     flags = digests.flat(jax.device_get(_finite(serialization.to_state_dict(state))))
     wrong = sorted(key for key, finite in flags.items() if not finite)
     if wrong:
@@ -186,17 +182,17 @@ def check_finite(state: dict, step: int) -> None:
 
 
 @jax.jit
-def _finite(tree):
+def _finite(tree: Any) -> Any:
     return jax.tree.map(lambda array: jnp.isfinite(array).all(), tree)
 
 
 def _steps(directory: pathlib.Path) -> list[int]:
-    """The steps of all whole checkpoints, ascending."""
+    """Return the steps of all whole checkpoints, ascending."""
     return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal() and path.is_dir())
 
 
 def _best(directory: pathlib.Path, steps: list[int]) -> int | None:
-    """The step whose checkpoint has the most merit, the newest of equals; None if none has any."""
+    """Return the step with the highest merit, and the newest of equals; None if no checkpoint has a merit."""
     merits = {}
     for step in steps:
         try:
@@ -207,15 +203,16 @@ def _best(directory: pathlib.Path, steps: list[int]) -> int | None:
 
 
 def _merit(path: pathlib.Path) -> float | None:
-    _check_files(path, "config", "metrics")
+    check_files(path, "config", "metrics")
     scores = _read_scores(path)
     if MERIT in scores or "psnr" not in scores:
         return scores.get(MERIT)
-    # Checkpoints of earlier versions record PSNR alone, which says nothing of a GAN: it falls as the pictures improve.
+    # Checkpoints of earlier versions record PSNR alone. It cannot judge a GAN, as it falls while the pictures improve.
     return None if _read_json(path, "config").get("stage") == "adversarial" else scores["psnr"]
 
 
 def _set_aside(path: pathlib.Path) -> None:
+    """Give a damaged checkpoint a name by which it is not found again."""
     aside, count = path.with_name(f"{path.name}{DAMAGED}"), 1
     while aside.exists():
         count += 1
@@ -223,72 +220,40 @@ def _set_aside(path: pathlib.Path) -> None:
     path.rename(aside)
 
 
-def _damaged(path, reason) -> DamagedError:
-    return DamagedError(f"{path} is damaged ({' '.join(str(reason).split())[:200]}).")
+def _read_json(path: pathlib.Path, item: str) -> dict[str, Any]:
+    return reading(path, lambda: ocp.JsonCheckpointHandler(_JSON_FILES[item]).restore(path / item))
 
 
-def _reading(path, read: Callable):
-    """`read()`, in which whatever orbax raises on damaged files becomes a DamagedError."""
-    try:
-        return read()
-    except InputError:
-        raise
-    except Exception as error:  # tensorstore, JSON and orbax raise nearly any type
-        raise _damaged(path, error or type(error).__name__) from None
-
-
-def _check_files(path: pathlib.Path, *items: str) -> None:
-    """Raise a DamagedError unless the files of these items are as they were written.
-
-    There is nothing to compare with in checkpoints of earlier versions, which have no manifest.
-    """
-    if not (path / MANIFEST).is_file():
-        return
-    try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-        files = manifest["files"]
-        sound = manifest["sha256"] == digests.of_json(files)
-    except (KeyError, TypeError, ValueError):
-        sound = False
-    if not sound:
-        raise _damaged(path, f"{MANIFEST} is not as it was written")
-    for name, sha256 in files.items():
-        if name.split("/")[0] in items and not ((path / name).is_file() and digests.of_file(path / name) == sha256):
-            raise _damaged(path, f"{name} is not as it was written")
-
-
-def _read_json(path: pathlib.Path, item: str) -> dict:
-    return _reading(path, lambda: ocp.JsonCheckpointHandler(_JSON_FILES[item]).restore(path / item))
-
-
-def _read_arrays(path: pathlib.Path, item: str) -> dict:
-    """An item of arrays as NumPy arrays, whatever devices it was written on."""
+def _read_arrays(path: pathlib.Path, item: str) -> Params:
+    """Read the arrays of an item as NumPy arrays, whatever devices they were written from."""
     handler = ocp.PyTreeCheckpointHandler()
 
-    def read():
+    def read() -> Params:
         as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), handler.metadata(path / item).tree)
         return handler.restore(path / item, args=ocp.args.PyTreeRestore(restore_args=as_numpy))
 
-    return _reading(path, read)
+    return reading(path, read)
 
 
-def _read_state(path: pathlib.Path, state: dict, check: Callable[[dict, pathlib.Path], object]) -> dict:
-    """The state in a checkpoint, in the form of `state`; see Checkpoints.restore."""
-    _check_files(path, "state", "config")
+def _read_state(path: pathlib.Path, state: Params, check: Callable[[Config, pathlib.Path], object]) -> Params:
+    """Read the state of a checkpoint in the form of `state`, as for Checkpoints.restore."""
+    check_files(path, "state", "config")
     check(_read_json(path, "config"), path)
     template = serialization.to_state_dict(state)
-    check_same_arrays(
-        path, _reading(path, lambda: ocp.PyTreeCheckpointHandler().metadata(path / "state").tree), template
-    )
+    stored = reading(path, lambda: ocp.PyTreeCheckpointHandler().metadata(path / "state").tree)
+    check_same_arrays(path, stored, template)
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, template)
-    restored = _reading(
+    restored = reading(
         path, lambda: ocp.StandardCheckpointHandler().restore(path / "state", args=ocp.args.StandardRestore(abstract))
     )
     return serialization.from_state_dict(state, restored)
 
 
-def check_same_arrays(path, stored, expected) -> None:
-    """Raise an InputError that names the first array in which two trees (of arrays or metadata) differ."""
+def check_same_arrays(path: str | pathlib.Path, stored: Params, expected: Params) -> None:
+    """Raise an InputError unless a tree of arrays or of their metadata has the expected names, shapes and dtypes.
+
+    The message names `path`, from which `stored` comes, and the first array that differs.
+    """
     stored, expected = (
         {key: f"{tuple(array.shape)} {array.dtype}" for key, array in digests.flat(tree).items()}
         for tree in (stored, expected)
@@ -302,13 +267,16 @@ def check_same_arrays(path, stored, expected) -> None:
             )
 
 
-def find_checkpoints(path, *, step: int | None = None) -> list[pathlib.Path]:
-    """The checkpoints that a path stands for, the one to take first; the others take its place if it is damaged.
+def find_checkpoints(path: str | pathlib.Path, *, step: int | None = None) -> list[pathlib.Path]:
+    """Return the checkpoints that a path stands for, best first. If one is damaged, the next takes its place.
 
     Args:
-      path: a run directory: its best checkpoint, or the newest where none was evaluated, then the others from the
-        newest on; or one checkpoint, which stands for itself alone.
-      step: of a run directory, the only checkpoint to take.
+      path: one checkpoint, which stands for itself alone; or a run directory. A run directory stands for its best
+        checkpoint (its newest, if none was evaluated), and then for the others from the newest on.
+      step: the step of the only checkpoint to take from a run directory.
+
+    Raises:
+      InputError: the path is neither a run directory nor a checkpoint, or there is no such checkpoint in it.
     """
     path = pathlib.Path(path).absolute()
     if (path / "generator").is_dir():
@@ -329,35 +297,40 @@ def find_checkpoints(path, *, step: int | None = None) -> list[pathlib.Path]:
     return [path / FOLDER / str(s) for s in (first, *(s for s in reversed(steps) if s != first))]
 
 
-def read_generator(path, *, ema: bool = False) -> tuple[dict, dict]:
-    """Read a checkpoint directory -> (its config, {"params": …, "batch_stats": …} as NumPy arrays).
+def read_generator(path: str | pathlib.Path, *, ema: bool = False) -> tuple[Config, Variables]:
+    """Read the generator of a checkpoint. The number of devices that wrote the checkpoint does not matter.
 
-    It does not matter on how many devices the checkpoint was written. `ema` takes the generator's running average.
+    Args:
+      path: the checkpoint's directory.
+      ema: whether to read the generator's running average instead.
+
+    Returns:
+      (the config of the run, {"params": …, "batch_stats": …} as NumPy arrays).
 
     Raises:
-      DamagedError: it cannot be read, or not all of it is as it was written.
-      InputError: `ema`, and the run kept no running average.
+      DamagedError: the checkpoint cannot be read, or its files are not as they were written.
+      InputError: `ema` is set, and the run kept no running average.
     """
     path = pathlib.Path(path)
     item = f"{GENERATOR}_ema" if ema else GENERATOR
     if not (path / item).is_dir() and ema:
         raise InputError(f"{path} holds no running average of the generator: it was trained with ema_decay=0.")
-    _check_files(path, item, "config")
+    check_files(path, item, "config")
     return _read_json(path, "config"), _read_arrays(path, item)
 
 
-def read_networks(path, expected: dict[str, Variables]) -> dict[str, Variables]:
-    """Networks out of the state of a run or checkpoint, such as {"d": variables}, as NumPy arrays.
+def read_networks(path: str | pathlib.Path, expected: dict[str, Variables]) -> dict[str, Variables]:
+    """Read networks out of the state of a run or checkpoint, such as {"d": variables}, as NumPy arrays.
 
     Args:
-      path: see find_checkpoints.
-      expected: {name in the state: arrays of the shapes that are needed}.
+      path: as for find_checkpoints.
+      expected: {the network's name in the state: variables with the shapes and dtypes that are needed}.
 
     Raises:
-      InputError: the state has no such network, or one of another shape.
+      InputError: the state lacks a network, or has one with other shapes or dtypes.
     """
     path = find_checkpoints(path)[0]
-    _check_files(path, "state")
+    check_files(path, "state")
     state = _read_arrays(path, "state")
     networks = {}
     for name, variables in expected.items():
@@ -368,10 +341,10 @@ def read_networks(path, expected: dict[str, Variables]) -> dict[str, Variables]:
     return networks
 
 
-def read_metrics(path) -> dict[str, float]:
-    """What a checkpoint scored when it was saved, such as {"psnr": 27.2}; {} if it was not evaluated."""
+def read_metrics(path: str | pathlib.Path) -> dict[str, float]:
+    """Read the scores of a checkpoint, such as {"psnr": 27.2}. The result is {} if the checkpoint was not evaluated."""
     path = pathlib.Path(path)
-    _check_files(path, "metrics")
+    check_files(path, "metrics")
     return {name: value for name, value in _read_scores(path).items() if name != MERIT}
 
 

@@ -1,4 +1,4 @@
-"""Fetching a file of known contents, so that an interrupted download goes on and a damaged one is never used."""
+"""Fetch a file whose checksum is known. An interrupted download goes on, and a damaged file is never used."""
 
 import hashlib
 import http.client
@@ -8,21 +8,23 @@ import urllib.request
 
 from srgan_jax.errors import InputError
 
-CHUNK = 1 << 20
+CHUNK = 1 << 20  # bytes
 
 
-def fetch(url: str, path, *, algorithm: str, digest: str) -> None:
-    """Download to `path`, unless it is there already.
+def fetch(url: str, path: str | pathlib.Path, *, algorithm: str, digest: str) -> None:
+    """Download a file to `path`, unless the file is there already.
 
-    What has come so far is in PATH.partial, from which the next call goes on; it gets its final name once it is whole
-    and has the checksum.
+    The bytes that have come so far are in PATH.partial, and the next call goes on from them. The file gets its final
+    name once it is whole and has the checksum.
 
     Args:
+      url: the address.
+      path: the file to write. Missing folders are made.
       algorithm: "md5" or "sha256".
-      digest: the checksum in hexadecimal digits, or the first of them where the publisher names no more.
+      digest: the checksum in hexadecimal digits, or only its first digits where the publisher names no more.
 
     Raises:
-      InputError: no connection, one that broke, or other contents.
+      InputError: there is no connection, the connection broke, or the file has another checksum.
     """
     path = pathlib.Path(path)
     partial = path.with_name(f"{path.name}.partial")
@@ -49,14 +51,14 @@ def fetch(url: str, path, *, algorithm: str, digest: str) -> None:
 
 
 def _download(url: str, partial: pathlib.Path) -> None:
-    """Append what is missing to `partial`."""
+    """Append to `partial` the bytes that are missing."""
     have = partial.stat().st_size if partial.exists() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     try:
         response = urllib.request.urlopen(request, timeout=60)
     except urllib.error.HTTPError as error:
         with error:
-            if error.code == 416:  # nothing is missing
+            if error.code == 416:  # No byte is missing.
                 return
             raise OSError(f"HTTP {error.code} {error.reason}") from None
     with response:
@@ -64,7 +66,7 @@ def _download(url: str, partial: pathlib.Path) -> None:
         with partial.open("ab" if resumed else "wb") as file:
             while chunk := response.read(CHUNK):
                 file.write(chunk)
-        missing = response.length  # of what the server has announced
+        missing = response.length  # the bytes that the server announced but did not send
     if missing:
         raise OSError(f"the connection broke with {missing:,} bytes to go")
 

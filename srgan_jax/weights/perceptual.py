@@ -1,7 +1,7 @@
-"""The weights of perceptual metrics: where they are, where they come from, and how files of others become ours.
+"""The weights of perceptual metrics: find them, load them, and make our files out of other projects' files.
 
-The package has all that is small: LPIPS' linear layers, DISTS' α and β, and NIQE's model (srgan_jax/metrics/data). The
-two networks that LPIPS and DISTS look through come from torchvision, as one file each.
+The package contains the small weights in srgan_jax/metrics/data: LPIPS' linear layers, DISTS' α and β, and NIQE's
+model. LPIPS and DISTS also need the features of two networks. These come from torchvision, as one file each.
 """
 
 import importlib.util
@@ -23,20 +23,26 @@ from srgan_jax.weights.arrays import read_arrays, read_header, write_safetensors
 from srgan_jax.weights.download import fetch
 
 FORMAT = "srgan_jax-perceptual-1"
-ENVIRONMENT = "SRGAN_JAX_METRICS"  # names the folder of the networks
+ENVIRONMENT = "SRGAN_JAX_METRICS"  # the environment variable that names the folder of the networks
 COMMAND = "python -m srgan_jax.weights metrics"
 DATA = pathlib.Path(srgan_jax.__file__).parent / "metrics" / "data"
 
 
 class Network(NamedTuple):
-    """A network's file, the metrics that need it, and the side and the outputs of each of its kernels."""
+    """A network that metrics need.
+
+    Attributes:
+      file: the name of the network's file.
+      metrics: the metrics that need the network, for messages.
+      kernels: (side, number of outputs) of each convolution's kernel, in order.
+    """
 
     file: str
     metrics: str
     kernels: tuple[tuple[int, int], ...]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:
-        """{name of an array: its shape}."""
+        """Return {name of an array: its shape}."""
         inputs = (3, *(outputs for _, outputs in self.kernels))
         shapes = {}
         for i, (side, outputs) in enumerate(self.kernels):
@@ -59,7 +65,7 @@ _LPIPS = f"{_GITHUB}/richzhang/PerceptualSimilarity/082bb24f84c091ea94de2867d34c
 _DISTS = f"{_GITHUB}/dingkeyan93/DISTS/1267d8cb626c98706db3697422701c56a85ebf2e/DISTS_pytorch"
 _BASICSR = f"{_GITHUB}/XPixelGroup/BasicSR/8d56e3a045f9fb3e1d8872f92ee4a4f07f886b0a/basicsr/metrics"
 
-# The publishers' files: our name for each, its address, and its SHA-256, of which torchvision's names hold the start.
+# The publishers' files: our name for each, its address, and its SHA-256. torchvision's names hold only its start.
 SOURCES = (
     ("alexnet.pth", f"{_TORCHVISION}/alexnet-owt-7be5be79.pth", "7be5be79"),
     ("vgg16.pth", f"{_TORCHVISION}/vgg16-397923af.pth", "397923af"),
@@ -86,15 +92,21 @@ _IN_TORCHVISION = re.compile(r"features\.(\d+)\.(weight|bias)")
 
 
 def folder() -> pathlib.Path:
-    """Where the networks are: the folder that SRGAN_JAX_METRICS names, else one in the user's cache folder."""
+    """Return the folder of the networks.
+
+    SRGAN_JAX_METRICS names this folder. Where that variable is not set, the folder is in the user's cache folder.
+    """
     return pathlib.Path(os.environ.get(ENVIRONMENT) or cache_directory() / "srgan_jax" / "metrics")
 
 
 def find_weights(network: str) -> pathlib.Path:
-    """The file of a network out of NETWORKS.
+    """Return the path of a network's file.
+
+    Args:
+      network: a name out of NETWORKS.
 
     Raises:
-      InputError: it is not there; the message says where it comes from, and what works without it.
+      InputError: the file is missing. The message says where the file comes from, and what works without it.
     """
     path = folder() / NETWORKS[network].file
     if not path.is_file():
@@ -105,26 +117,32 @@ def find_weights(network: str) -> pathlib.Path:
     return path
 
 
-def load_lpips(network: str, path=None) -> Params:
-    """Parameters of metrics.lpips: {"conv0": {"kernel", "bias"}, …, "lin0": [C] …}.
+def load_lpips(network: str, path: str | pathlib.Path | None = None) -> Params:
+    """Load the parameters of metrics.lpips, {"conv0": {"kernel", "bias"}, …, "lin0": [C] …}.
 
     Args:
       network: a name out of NETWORKS.
-      path: a file that `convert` wrote; by default the one that find_weights finds.
+      path: a file that `convert` wrote. None takes the file that find_weights finds.
 
     Raises:
-      InputError: the file is missing, damaged, or another.
+      InputError: the file is missing or damaged, or is the file of another network.
     """
     return load_network(network, path) | _shipped("lpips")[network]
 
 
-def load_dists(path=None) -> Params:
-    """Parameters of metrics.dists: VGG16, and "alpha" and "beta" [1475]; otherwise as load_lpips."""
+def load_dists(path: str | pathlib.Path | None = None) -> Params:
+    """Load the parameters of metrics.dists: those of VGG16, and "alpha" and "beta", which are [1475] each.
+
+    The argument and the errors are those of load_lpips.
+    """
     return load_network("vgg", path) | _shipped("dists")
 
 
-def load_network(network: str, path=None) -> Params:
-    """{"conv0": {"kernel": HWIO, "bias"}, …}; otherwise as load_lpips."""
+def load_network(network: str, path: str | pathlib.Path | None = None) -> Params:
+    """Load the parameters of a network, {"conv0": {"kernel": HWIO, "bias"}, …}.
+
+    The arguments and the errors are those of load_lpips.
+    """
     path = pathlib.Path(path or find_weights(network))
     header, arrays = read_header(path), read_arrays(path)
     if header.get("format") != FORMAT or header.get("network") != network:
@@ -137,13 +155,13 @@ def load_network(network: str, path=None) -> Params:
     return traverse_util.unflatten_dict(arrays, sep="/")
 
 
-def download(out) -> Iterator[str]:
-    """Fetch the publishers' files to the folder `out` and convert them there; yields a sentence on each.
+def download(out: str | pathlib.Path) -> Iterator[str]:
+    """Fetch the publishers' files to the folder `out` and convert them there. Yield a sentence on each.
 
     A file that is there already is not fetched again, and an interrupted download goes on.
 
     Raises:
-      InputError: PyTorch is missing, which reads these files; no connection, or other contents.
+      InputError: PyTorch is missing, which these files need; there is no connection; or a file has another checksum.
     """
     if importlib.util.find_spec("torch") is None:
         raise InputError(
@@ -156,15 +174,16 @@ def download(out) -> Iterator[str]:
         yield from convert(path, out)
 
 
-def convert(path, out) -> Iterator[str]:
-    """Write the network in a file of others to the folder `out`; yields a sentence on each thing that the file holds.
+def convert(path: str | pathlib.Path, out: str | pathlib.Path) -> Iterator[str]:
+    """Write the network in another project's file to the folder `out`. Yield a sentence on each thing in the file.
 
     Args:
-      path: what arrays.read_arrays reads, with the arrays of torchvision's AlexNet or VGG16, of LPIPS' or DISTS' own
-        files, of BasicSR's model of NIQE, or with our names of them ("conv0/kernel", …, "lin0", …).
+      path: a file that arrays.read_arrays reads. Its arrays are those of torchvision's AlexNet or VGG16, of LPIPS' or
+        DISTS' own files, or of BasicSR's model of NIQE; or they have our names ("conv0/kernel", …, "lin0", …).
+      out: the folder to write to.
 
     Raises:
-      InputError: none of these, or linear layers, α, β or a model that are not those that the package has.
+      InputError: the file holds none of these arrays; or its linear layers, α, β or model differ from the package's.
     """
     path = pathlib.Path(path)
     found = _renamed(read_arrays(path))
@@ -179,9 +198,9 @@ def convert(path, out) -> Iterator[str]:
 
 
 def _renamed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays under our names, kernels as HWIO; what no metric needs is left out."""
+    """Return the arrays under our names, with kernels as HWIO. Arrays that no metric needs are left out."""
     matches = {key: match for key in arrays if (match := _IN_TORCHVISION.fullmatch(key))}
-    positions = sorted({int(match[1]) for match in matches.values()})  # among ReLUs and poolings
+    positions = sorted({int(match[1]) for match in matches.values()})  # ReLUs and poolings are between them
     found = {}
     for key, match in matches.items():
         leaf = {"weight": "kernel", "bias": "bias"}[match[2]]
@@ -195,6 +214,7 @@ def _renamed(arrays: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _write_network(path: pathlib.Path, convolutions: dict[str, np.ndarray], out: pathlib.Path) -> str:
+    """Write the network that has these convolutions, and return a sentence on it."""
     shapes = {key: array.shape for key, array in convolutions.items()}
     name = next((name for name, network in NETWORKS.items() if network.shapes() == shapes), None)
     if name is None:
@@ -217,12 +237,12 @@ def _write_network(path: pathlib.Path, convolutions: dict[str, np.ndarray], out:
 
 
 def _shipped(name: str) -> Params:
-    """What the package has for a metric."""
+    """Load the weights that the package contains for a metric."""
     return traverse_util.unflatten_dict(read_arrays(DATA / f"{name}.npz"), sep="/")
 
 
 def _recognised(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> str:
-    """What arrays are, which must equal those that the package has."""
+    """Say what these arrays are. They must equal the arrays of the package."""
     lpips = _shipped("lpips")
     known = {f"LPIPS v0.1's linear layers ({network})": lpips[network] for network in lpips}
     known |= {"DISTS' α and β": _shipped("dists"), "NIQE's model": _shipped("niqe")}

@@ -1,7 +1,8 @@
-"""Our release format: one safetensors file with a generator's arrays, and in its header all that describes them."""
+"""Our release format: one safetensors file with a generator's arrays. Its header describes them completely."""
 
 import json
 import pathlib
+from typing import Any
 
 import numpy as np
 from flax import traverse_util
@@ -11,26 +12,35 @@ from srgan_jax import digests
 from srgan_jax.errors import InputError
 from srgan_jax.models import create_generator
 from srgan_jax.models.graph import operations_of
+from srgan_jax.types import Variables
 from srgan_jax.weights import arrays
 
 FORMAT = "srgan_jax-generator-1"
 
-# Entries of the header that tell what the arrays are; all others are the caller's `info`.
+# These entries of the header say what the arrays are. All others are the caller's `info`.
 DESCRIPTION = ("format", "version", "architecture", "scale", "channels", "ranges", "graph", "sha256", "header_sha256")
 
 
-def write_release(path, architecture: dict, variables: dict, *, info: dict | None = None, half=False) -> None:
-    """Write a generator through a temporary name.
+def write_release(
+    path: str | pathlib.Path,
+    architecture: dict[str, Any],
+    variables: Variables,
+    *,
+    info: dict[str, Any] | None = None,
+    half: bool = False,
+) -> None:
+    """Write a generator to a release file, through a temporary name.
 
     Args:
+      path: the file to write; its name ends in ".safetensors".
       architecture: what models.create_generator takes.
       variables: {"params": …, "batch_stats": …}.
-      info: anything else worth knowing, by name: the config and step of its training, its evaluation; JSON.
-      half: store float16, which halves the file; it is read as float32.
+      info: JSON values by name that are worth knowing, such as the config and step of the training, or the evaluation.
+      half: whether to store float16, which halves the file. read_release gives float32 in any case.
 
     Raises:
-      InputError: a value that float16 cannot hold.
-      OSError: it cannot be written.
+      InputError: the name has another extension, or float16 cannot hold a value.
+      OSError: the file cannot be written.
     """
     flat = {key: np.asarray(array) for key, array in traverse_util.flatten_dict(variables, sep="/").items()}
     if half:
@@ -53,16 +63,19 @@ def write_release(path, architecture: dict, variables: dict, *, info: dict | Non
 
 
 def _as_read(flat: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-    """Arrays as the networks take them: float16 becomes float32."""
+    """Return arrays as the networks take them: float16 becomes float32."""
     return {key: array.astype(np.float32) if array.dtype == np.float16 else array for key, array in flat.items()}
 
 
-def read_release(path) -> tuple[dict, dict, dict]:
-    """Read a release file -> (architecture, variables, info).
+def read_release(path: str | pathlib.Path) -> tuple[dict[str, Any], Variables, dict[str, Any]]:
+    """Read a release file.
+
+    Returns:
+      (architecture, variables, info), as write_release takes them.
 
     Raises:
-      InputError: no release file, or one whose header or arrays are not those that were written (files of versions
-        that recorded no digests are taken as they are).
+      InputError: the file is missing or is no release file, or its header or arrays are not those that were written.
+        Files of early versions recorded no digests and are taken as they are.
     """
     path = pathlib.Path(path)
     if not path.is_file():
@@ -83,7 +96,7 @@ def read_release(path) -> tuple[dict, dict, dict]:
             raise ValueError("architecture is no object")
     except (KeyError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read (in its header: {error}).") from None
-    info |= info.pop("info", {})  # where the first version of the format had all of it
+    info |= info.pop("info", {})  # The first version of the format had one entry for everything.
     flat = _as_read(arrays.read_arrays(path))
     if "sha256" in header and digests.of_variables(flat) != header["sha256"]:
         raise InputError(f"{path} is damaged: its arrays are not those that were written; fetch or make it anew.")

@@ -1,29 +1,31 @@
-"""VGG19's ImageNet weights: read from files of others, and written to one of our own."""
+"""VGG19's ImageNet weights: read other projects' files, and write one of our own."""
 
 import pathlib
 import re
 import zlib
+from collections.abc import Callable, Collection
 
 import numpy as np
 
 import srgan_jax
 from srgan_jax.errors import InputError
 from srgan_jax.models.vgg import BLOCKS, LAYERS, PREPROCESSING, conv_names
+from srgan_jax.types import Params
 from srgan_jax.weights.arrays import read_arrays, read_header, write_safetensors
 
 FORMAT = "srgan_jax-vgg19-1"
 
 WHERE = (
-    "VGG19's weights are published by Keras and by torchvision; docs/weights.md shows how to make a file of either "
-    "that --config.vgg_weights and --vgg take."
+    "VGG19's weights are published by Keras and by torchvision; docs/weights.md shows how to make the file that is "
+    "needed out of either."
 )
 
-# What Keras itself downloads, and the MD5 that it checks.
+# The file that Keras itself downloads, and the MD5 that Keras checks.
 KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg19/{KERAS_FILE}"
 KERAS_MD5 = "253f8cb515780f3b799900260a226db6"
 
-# Position of each convolution in torchvision's `features`: a ReLU follows each, a pooling each block.
+# The position of each convolution in torchvision's `features`. A ReLU follows each convolution, a pooling each block.
 _TORCHVISION = {
     f"conv{b}_{c}": sum(2 * convs + 1 for convs, _ in BLOCKS[: b - 1]) + 2 * (c - 1)
     for b, (convs, _) in enumerate(BLOCKS, 1)
@@ -31,32 +33,32 @@ _TORCHVISION = {
 }
 
 
-def _keras_names(name):
+def _keras_names(name: str) -> tuple[str, str]:
     return f"block{name[4]}_conv{name[6]}/kernel", f"block{name[4]}_conv{name[6]}/bias"
 
 
-def _torchvision_names(name):
+def _torchvision_names(name: str) -> tuple[str, str]:
     return f"features.{_TORCHVISION[name]}.weight", f"features.{_TORCHVISION[name]}.bias"
 
 
-def _our_names(name):
+def _our_names(name: str) -> tuple[str, str]:
     return f"{name}/kernel", f"{name}/bias"
 
 
-# By an array that the family has: its name, its preprocessing (ours: as its header says), the names of a layer's
-# arrays, the kernel's order.
+# {an array that only this family of files has: (the family's name, its preprocessing, the function that gives the names
+# of a layer's arrays, the order of a kernel's axes)}. Our own files name their preprocessing in their header.
 _FAMILIES = {
     "block1_conv1/kernel": ("Keras", "caffe", _keras_names, (0, 1, 2, 3)),
     "features.0.weight": ("torchvision", "torchvision", _torchvision_names, (2, 3, 1, 0)),
     "conv1_1/kernel": ("srgan_jax", None, _our_names, (0, 1, 2, 3)),
 }
 
-# Keras' HDF5 files: block1_conv1/block1_conv1_W_1:0 in the published ones, …/kernel:0 in those of later versions.
+# Names in Keras' HDF5 files: the published files have block1_conv1/block1_conv1_W_1:0, later versions …/kernel:0.
 _HDF5_NAME = re.compile(r"(?:.*/)?(block\d_conv\d)[/_](kernel|bias|W|b)(?:_\d+)?:0")
 _HDF5_LEAVES = {"W": "kernel", "b": "bias"}
 
-# CRC-32 of the published Caffe weights' arrays, sorted -> the array and its CRC-32 as it should be. (The kernels from
-# conv4_1 on are not in it.)
+# {CRC-32 of an array of the published Caffe weights, sorted: (the array's name, its CRC-32 in the right order)}. The
+# kernels from conv4_1 on are not listed.
 _PUBLISHED = {
     0xF8892A49: ("conv1_1/kernel", 0x7C819453),
     0x58F55292: ("conv1_2/kernel", 0x22CB76EB),
@@ -83,31 +85,40 @@ _PUBLISHED = {
     0xDDBE67D9: ("conv5_3/bias", 0xAB05234E),
     0x83CD0972: ("conv5_4/bias", 0xF8A11821),
 }
-_LARGEST = 3 * 3 * 256 * 256  # elements of any array in it
+_LARGEST = 3 * 3 * 256 * 256  # the most elements of an array that is listed
 
 
-def load_vgg19(path, layers) -> tuple[dict, str]:
-    """Read the convolutions that `layers` (names out of models.vgg.LAYERS) need.
+def load_vgg19(path: str | pathlib.Path, layers: Collection[str]) -> tuple[Params, str]:
+    """Read the convolutions that some layers of VGG19 need.
 
     Args:
-      path: what `convert_vgg19` writes, or any file that arrays.read_arrays reads with arrays under Keras names
-        ("block1_conv1/kernel", HWIO) or torchvision names ("features.0.weight", OIHW). No code in it is ever run.
+      path: a file that `convert_vgg19` wrote, or any file that arrays.read_arrays reads and whose arrays have Keras'
+        names ("block1_conv1/kernel", HWIO) or torchvision's ("features.0.weight", OIHW). No code in it is ever run.
+      layers: names out of models.vgg.LAYERS.
 
     Returns:
-      (parameters of models.VGG19, preprocessing: "caffe" or "torchvision").
+      (parameters of models.VGG19, preprocessing), where the preprocessing is "caffe" or "torchvision".
 
     Raises:
-      InputError: no such file, another format, or not the arrays of a VGG19.
+      InputError: the file is missing, has another format, or does not hold the arrays of a VGG19.
     """
     params, _, preprocessing = _read_vgg19(path, layers)
     return params, preprocessing
 
 
-def convert_vgg19(path, out) -> str:
-    """Write all convolutions of a VGG19 that load_vgg19 reads to one safetensors file, which says what it wants.
+def convert_vgg19(path: str | pathlib.Path, out: str | pathlib.Path) -> str:
+    """Write all convolutions of a VGG19 to one safetensors file, whose header names the preprocessing they need.
+
+    Args:
+      path: a file that load_vgg19 reads.
+      out: the file to write; its name ends in ".safetensors".
 
     Returns:
-      The preprocessing, which the file's header records.
+      The preprocessing, "caffe" or "torchvision".
+
+    Raises:
+      InputError: load_vgg19 cannot read the file, or the name of `out` has another extension.
+      OSError: the file cannot be written.
     """
     params, family, preprocessing = _read_vgg19(path, tuple(LAYERS))
     header = {
@@ -121,8 +132,8 @@ def convert_vgg19(path, out) -> str:
     return preprocessing
 
 
-def _read_vgg19(path, layers) -> tuple[dict, str, str]:
-    """(parameters, family, preprocessing)."""
+def _read_vgg19(path: str | pathlib.Path, layers: Collection[str]) -> tuple[Params, str, str]:
+    """Read (parameters, the family's name, preprocessing)."""
     path = pathlib.Path(path)
     if not path.is_file():
         raise InputError(f"{path}: no such file. {WHERE}" if str(path) != "." else f"No VGG19 file was given. {WHERE}")
@@ -142,13 +153,14 @@ def _read_vgg19(path, layers) -> tuple[dict, str, str]:
     return _layers(path, arrays, layers, names, axes), name, preprocessing
 
 
-def _from_hdf5(key):
+def _from_hdf5(key: str) -> str:
+    """Return the name in _FAMILIES' manner of an array in one of Keras' HDF5 files."""
     match = _HDF5_NAME.fullmatch(key)
     return f"{match[1]}/{_HDF5_LEAVES.get(match[2], match[2])}" if match else key
 
 
-def _check_variant(path, arrays):
-    """Refuse the other networks of the family, some of whose arrays have VGG19's names and shapes."""
+def _check_variant(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> None:
+    """Refuse other VGG networks, some of whose arrays have VGG19's names and shapes."""
     if "block1_conv1/kernel" in arrays and "block3_conv4/kernel" not in arrays:
         raise InputError(f"{path}: block3_conv4/kernel is missing; this looks like VGG16, where VGG19 is needed.")
     for key in sorted(arrays):
@@ -157,7 +169,14 @@ def _check_variant(path, arrays):
             raise InputError(f"{path}: {key} belongs to VGG16 or a VGG with BatchNorm, where plain VGG19 is needed.")
 
 
-def _layers(path, arrays, layers, names, axes) -> dict:
+def _layers(
+    path: pathlib.Path,
+    arrays: dict[str, np.ndarray],
+    layers: Collection[str],
+    names: Callable[[str], tuple[str, str]],
+    axes: tuple[int, ...],
+) -> Params:
+    """Pick the convolutions that the layers need, and check their shapes and their order."""
     params, fan_in = {}, 3
     for name in conv_names(layers):
         try:
@@ -180,7 +199,7 @@ def _layers(path, arrays, layers, names, axes) -> dict:
     return params
 
 
-def _check_order(path, name, array):
+def _check_order(path: pathlib.Path, name: str, array: np.ndarray) -> None:
     """Refuse the published weights under another layer's name, or with channels in another order."""
     if array.size > _LARGEST:
         return
