@@ -27,7 +27,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from srgan_jax.data import crops, sources
+from srgan_jax.commands.crops import run as run_crops
+from srgan_jax.data import sources
 from srgan_jax.data.loader import CropLoader, prefetch
 
 BATCH, CROP, SCALE, PACKED = 16, 96, 4, 192
@@ -132,7 +133,7 @@ def prepare(photos: pathlib.Path, directory: pathlib.Path, *, count: int) -> Non
 
     pictures = sources.FolderSource(photos)
     per_image = -(-count // len(pictures))
-    crops.main(
+    run_crops(
         f"--source folder:{photos} --size {PACKED} --count {count} --per-image {per_image} "
         f"--out {directory}/packed".split()
     )

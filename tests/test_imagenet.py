@@ -18,6 +18,7 @@ import pytest
 from PIL import Image
 from tiny import make_tiny_config
 
+from srgan_jax.commands.crops import run
 from srgan_jax.data import crops, sources
 from srgan_jax.training import loop
 
@@ -73,7 +74,7 @@ def test_from_the_archives_to_five_steps(tmp_path):
     command = [sys.executable, "-c", PREPARE, str(data), str(tmp_path / "manual")]
     subprocess.run(command, check=True, cwd=REPOSITORY)
 
-    crops.main(
+    run(
         f"--source tfds:imagenet2012 --data-dir {data} --count 16 --size 48 --shard-size 6 --workers 1 "
         f"--out {tmp_path}/packed/imagenet_crops".split()
     )

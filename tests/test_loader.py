@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from srgan_jax.data import crops
+from srgan_jax.commands import crops
 from srgan_jax.data.loader import CropLoader, prefetch
 from srgan_jax.data.sources import FolderSource
 from srgan_jax.images import ImageError

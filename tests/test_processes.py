@@ -259,9 +259,9 @@ def test_a_launcher_is_joined_and_nothing_else(environment, arguments, expected,
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("host:1234",), "--coordinator also needs --processes and --process"),
-        ((None, 2, 0), "--processes and --process also need --coordinator"),
-        (("host:1234", 2, 2), "--process must be from 0 to 1"),
+        (("host:1234",), "coordinator also needs processes and process"),
+        ((None, 2, 0), "processes and process also need coordinator"),
+        (("host:1234", 2, 2), "process must be from 0 to 1"),
     ],
 )
 def test_coordinates_that_do_not_belong_together_are_refused(arguments, message, joined):

@@ -1,4 +1,4 @@
-"""Images: value ranges, reading and writing, MATLAB's imresize, pictures side by side."""
+"""Images: value ranges, files, MATLAB's imresize, and pictures that show others side by side."""
 
 from srgan_jax.images.files import FORMATS, ImageError, check_regular, decode_image, decoding, save_image
 from srgan_jax.images.ranges import (

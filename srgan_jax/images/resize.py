@@ -1,7 +1,7 @@
-"""MATLAB's bicubic `imresize`, on the host (exact, any size) and inside a jitted step (two matrix products).
+"""MATLAB's bicubic `imresize`, on the host (exact and for any size) and inside a jitted step (two matrix products).
 
-A pass over one axis is a product with a banded matrix. For uint8 images MATLAB rounds after each of the two passes,
-so do we: rounding once at the end would change about a tenth of the pixels by one level.
+A pass over one axis is a product with a banded matrix. MATLAB rounds uint8 images after each of the two passes, and so
+does this module. If it rounded once at the end, about a tenth of the pixels would change by one level.
 
 Two border rules exist. MATLAB today mirrors the image, edge pixel included ("symmetric"); the version that made the
 SelfExSR files (Set5, Set14, BSD100 with LRx4) repeats the edge pixel ("clamp").
@@ -19,11 +19,11 @@ from scipy import sparse
 
 from srgan_jax.types import AnyArray
 
-MARGIN_LR = 2  # LR pixels on each side of a crop that bicubic reduction reads beyond it
+MARGIN_LR = 2  # the LR pixels beyond each side of a crop that bicubic reduction reads
 
 
 def nearest(image: np.ndarray, scale: int) -> np.ndarray:
-    """Enlarges image [H, W] or [H, W, C] to [scale*H, scale*W(, C)] by repeating each pixel; keeps the dtype."""
+    """Enlarge an image [H, W] or [H, W, C] to [scale*H, scale*W(, C)] by repeating each pixel. The dtype stays."""
     return np.repeat(np.repeat(image, scale, axis=0), scale, axis=1)
 
 
@@ -34,20 +34,22 @@ def imresize(
     size: tuple[int, int] | None = None,
     border: str = "symmetric",
 ) -> np.ndarray:
-    """Resizes as MATLAB's `imresize(image, scale, "bicubic")` does, with antialiasing when it shrinks.
+    """Resize an image as MATLAB's `imresize(image, scale, "bicubic")` does, with antialiasing when it shrinks.
+
+    The axis with the smaller scale is resized first. On a tie, these are the rows.
 
     Args:
-        image: [H, W] or [H, W, C]; uint8, or floating point of any range.
-        scale: output size over input size; the output has ceil(scale * H) rows and ceil(scale * W) columns.
-        size: (rows, columns) of the output, instead of `scale`.
-        border: "symmetric" (MATLAB today) or "clamp" (the SelfExSR files).
+      image: [H, W] or [H, W, C]; uint8, or floating point of any range.
+      scale: the output size over the input size. The output has ceil(scale * H) rows and ceil(scale * W) columns.
+      size: (rows, columns) of the output, instead of `scale`.
+      border: "symmetric" (MATLAB today) or "clamp" (the SelfExSR files).
 
     Returns:
-        uint8 for uint8, rounded half away from zero and clipped after each pass; otherwise float64, not rounded.
-        The axis with the smaller scale is resized first, rows first on a tie.
+      uint8 for a uint8 image, rounded half away from zero and clipped after each pass; otherwise float64, not rounded.
 
     Raises:
-        ValueError: for another dtype or shape, an empty image, a scale or size that is not positive, an unknown border.
+      ValueError: the image has another dtype or shape or is empty, the scale or size is not positive, or the border is
+        unknown.
     """
     image = np.asarray(image)
     if image.ndim not in (2, 3) or image.size == 0:
@@ -62,27 +64,27 @@ def imresize(
 
 
 def resize_matrix(size: int, out_size: int, scale: float | Fraction, *, border: str = "symmetric") -> np.ndarray:
-    """The float64 matrix [out_size, size] that resizes one axis by `scale` (MATLAB's `contributions`)."""
+    """Return the float64 matrix [out_size, size] that resizes one axis by `scale` (MATLAB's `contributions`)."""
     return _banded(size, out_size, scale, border).toarray()
 
 
 def downscale_crops(crops: AnyArray, scale: int) -> jax.Array:
-    """Makes the LR crops of a batch of HR crops, for use inside a jitted step.
+    """Make the LR crops of a batch of HR crops. This is meant for use inside a jitted step.
 
-    Equal, bit for bit at x2 and x4, to cutting the crops out of `imresize(whole image, 1/scale)`, when the whole image
-    was padded by 2 * scale pixels (`np.pad(mode="symmetric")`) and the crops start on multiples of `scale`: the
-    weights are then k/4096, so that every sum is exact in float32.
+    At x2 and x4 the result equals, bit for bit, crops that are cut out of `imresize(whole image, 1/scale)`. For this
+    the whole image must have been padded by 2 * scale pixels (`np.pad(mode="symmetric")`), and the crops must start on
+    multiples of `scale`. The weights are then k/4096, so that every sum is exact in float32.
 
     Args:
-        crops: uint8 [N, H + 4*scale, W + 4*scale, C]: crops of H x W (multiples of `scale`) with a margin of
-            MARGIN_LR * scale pixels on each side.
-        scale: by how much to shrink.
+      crops: uint8 [N, H + 4*scale, W + 4*scale, C]. These are crops of H x W pixels (multiples of `scale`) with a
+        margin of MARGIN_LR * scale pixels on each side.
+      scale: by how much to shrink.
 
     Returns:
-        float32 [N, H/scale, W/scale, C], whole levels in 0..255; the margin is gone.
+      float32 [N, H/scale, W/scale, C], whole levels in 0..255. The margin is gone.
 
     Raises:
-        ValueError: if the crops are not 4-D, or their sides leave no crop or are no multiples of `scale`.
+      ValueError: the crops are not 4-D, or their sides leave no crop or are no multiples of `scale`.
     """
     if crops.ndim != 4 or any(n % scale or n <= 2 * MARGIN_LR * scale for n in crops.shape[1:3]):
         raise ValueError(
@@ -94,9 +96,10 @@ def downscale_crops(crops: AnyArray, scale: int) -> jax.Array:
 
 
 def imresize_jax(image: jax.Array, scale: float | Fraction, *, border: str = "symmetric") -> jax.Array:
-    """`imresize` of a uint8 image [H, W, C] on the accelerator; uint8, the same bits at x2, x4, x1/2 and x1/4.
+    """Resize a uint8 image [H, W, C] on the accelerator. The result is uint8.
 
-    At other scales the float32 sums may land on the other side of a rounding tie, which moves a pixel by one level.
+    At x2, x4, x1/2 and x1/4 the result equals that of `imresize` bit for bit. At other scales a float32 sum may land on
+    the other side of a rounding tie, which moves a pixel by one level.
     """
     scales, size = _geometry(image.shape, scale, None)
     rows, columns = (resize_matrix(image.shape[i], size[i], scales[i], border=border) for i in (0, 1))
@@ -104,8 +107,8 @@ def imresize_jax(image: jax.Array, scale: float | Fraction, *, border: str = "sy
 
 
 def _resize_rows_columns(images: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax.Array:
-    """[N, H, W, C] levels -> float32 levels, each of the two passes rounded as uint8. Exact weights need HIGHEST."""
-    exact = jax.lax.Precision.HIGHEST
+    """Resize levels [N, H, W, C] to float32 levels, and round each of the two passes as uint8."""
+    exact = jax.lax.Precision.HIGHEST  # Anything less would round the weights.
     x = images.astype(jnp.float32)
     x = jnp.einsum("oh,nhwc->nowc", jnp.asarray(rows, jnp.float32), x, precision=exact)
     x = jnp.clip(jnp.floor(x + 0.5), 0, 255)
@@ -114,7 +117,10 @@ def _resize_rows_columns(images: jax.Array, rows: np.ndarray, columns: np.ndarra
 
 
 def _resize_axis(image: np.ndarray, matrix: sparse.csr_array, axis: int, *, levels: bool) -> np.ndarray:
-    """One pass; `levels` rounds it to uint8. In strips that fit the cache: several times faster on large images."""
+    """Make one pass, and round it to uint8 if `levels` is set.
+
+    The pass works in strips that fit the cache, which is several times faster on large images.
+    """
     shape = list(image.shape)
     shape[axis] = matrix.shape[0]
     resized = np.empty(shape, np.uint8 if levels else np.float64)
@@ -128,8 +134,10 @@ def _resize_axis(image: np.ndarray, matrix: sparse.csr_array, axis: int, *, leve
     return resized
 
 
-def _geometry(shape, scale, size) -> tuple[tuple[Fraction | float, ...], tuple[int, int]]:
-    """The scale and the output size of both axes."""
+def _geometry(
+    shape: tuple[int, ...], scale: float | Fraction | None, size: tuple[int, int] | None
+) -> tuple[tuple[Fraction | float, ...], tuple[int, int]]:
+    """Return the scales and the output sizes of both axes."""
     if (scale is None) == (size is None):
         raise ValueError(f"imresize expects either scale or size=(rows, columns), got scale={scale} and size={size}.")
     if size is not None:
@@ -144,7 +152,7 @@ def _geometry(shape, scale, size) -> tuple[tuple[Fraction | float, ...], tuple[i
 
 
 def _banded(size: int, out_size: int, scale: float | Fraction, border: str) -> sparse.csr_array:
-    """The resize matrix [out_size, size], sparse: ceil(4 / scale) taps a row when it shrinks, 4 when it enlarges."""
+    """Return the sparse resize matrix [out_size, size]. A row has ceil(4 / scale) taps to shrink, and 4 to enlarge."""
     if border not in _BORDERS:
         raise ValueError(f"border must be one of {sorted(_BORDERS)}, got {border!r}.")
     scale = float(scale)
@@ -162,7 +170,7 @@ def _banded(size: int, out_size: int, scale: float | Fraction, border: str) -> s
 
 
 def _cubic(x: np.ndarray) -> np.ndarray:
-    """Keys' cubic with a = -1/2."""
+    """Return Keys' cubic with a = -1/2 at x."""
     x = np.abs(x)
     near = (1.5 * x - 2.5) * x**2 + 1
     far = ((-0.5 * x + 2.5) * x - 4) * x + 2

@@ -9,12 +9,12 @@ _GREY = np.linalg.inv([[1, 0.956, 0.621], [1, -0.272, -0.647], [1, -1.106, 1.703
 
 
 def rgb2ycbcr_y(image: np.ndarray) -> np.ndarray:
-    """MATLAB's `rgb2ycbcr`, first channel: uint8 [H, W, 3] -> uint8 [H, W], BT.601 in 16..235, rounded."""
+    """Convert uint8 [H, W, 3] to uint8 [H, W], the first channel of MATLAB's `rgb2ycbcr`: BT.601 in 16..235."""
     return _round(16 + image @ (np.array([65.481, 128.553, 24.966]) / 255))
 
 
 def rgb2gray(image: np.ndarray) -> np.ndarray:
-    """MATLAB's `rgb2gray`: uint8 [H, W, 3] -> uint8 [H, W], full range, rounded."""
+    """Convert uint8 [H, W, 3] to uint8 [H, W] as MATLAB's `rgb2gray` does: full range, rounded."""
     return _round(image @ _GREY)
 
 

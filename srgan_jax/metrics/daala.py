@@ -1,8 +1,8 @@
 """The paper's metrics (section 3.1): the tools of the daala project at commit 8d03668, in NumPy.
 
-The paper says "y-channel" and names daala. What reproduces its Table 2 to the printed digit is daala's `png2y4m` with
-default flags (BT.709, 4:2:0, dithered), then `dump_psnr` on 8-bit luma, then `dump_ssim`. The colour conversion is
-integer arithmetic throughout, done here in int64, so that every luma level is the original program's.
+The paper says "y-channel" and names daala. Its Table 2 is reproduced to the printed digit by daala's `png2y4m` with
+default flags (BT.709, 4:2:0, dithered), followed by `dump_psnr` on 8-bit luma and by `dump_ssim`. The colour conversion
+is integer arithmetic throughout. This module does it in int64, so that every luma level is the original program's.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ _Z_MODULUS, _W_MODULUS = (a * 2**16 - 1 for a in (36969, 18000))
 
 
 def luma(image: np.ndarray) -> np.ndarray:
-    """Converts to luma as `png2y4m` does by default: BT.709 in 16..235, dithered, chroma at half resolution.
+    """Convert an image to luma as `png2y4m` does by default: BT.709 in 16..235, dithered, chroma at half resolution.
 
-    Each level is the one of the two candidates that, together with the quantised chroma of its 2x2 block, is nearer to
-    the dithered colour; so luma depends on the block and on the pixel's position. Crop before, not after.
+    For each level there are two candidates. The one is taken that, together with the quantised chroma of its 2x2 block,
+    is nearer to the dithered colour. So luma depends on the block and on the pixel's position: crop before the
+    conversion, not after it.
 
     Args:
-        image: uint8 [H, W] (grey is taken as equal R, G, B) or [H, W, 3].
+      image: uint8 [H, W] (grey is taken as equal R, G, B) or [H, W, 3].
 
     Returns:
-        uint8 [H, W], in 0..255.
+      uint8 [H, W], in 0..255.
     """
     height, width = image.shape[:2]
     rows, columns = (height + 1) // 2, (width + 1) // 2
@@ -77,10 +78,11 @@ def luma(image: np.ndarray) -> np.ndarray:
 
 
 def ssim(x: np.ndarray, y: np.ndarray) -> float:
-    """SSIM of two uint8 planes [H, W] as daala's `dump_ssim -r` computes it.
+    """Compute the SSIM of two uint8 planes [H, W] as daala's `dump_ssim -r` does.
 
-    Unlike Wang's it scores every pixel: the window loses the taps that fall outside, and each pixel counts by the
-    taps left. The window is an integer Gaussian whose width grows with the image: sigma = 1.5 * H / 256.
+    Unlike Wang's SSIM, this one scores every pixel. At the border the window loses the taps that fall outside, and a
+    pixel counts by the taps that are left. The window is an integer Gaussian whose width grows with the image:
+    sigma = 1.5 * H / 256.
     """
     height, width = x.shape
     rows = columns = _window(height, min(height, width) - 1)
@@ -99,7 +101,10 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _window(height: int, longest: int) -> np.ndarray:
-    """`dump_ssim`'s taps, in 1/256: as long as a tap can reach half a unit, the centre taking up what rounding left."""
+    """Return `dump_ssim`'s taps in units of 1/256.
+
+    The window is as long as a tap can reach half a unit. The centre tap takes up what rounding leaves.
+    """
     sigma = 1.5 * height / 256
     smallest = math.sqrt(math.pi / 2) * sigma / 256
     half = 0 if smallest >= 1 else min(int(sigma * math.sqrt(-2 * math.log(smallest))), longest)
@@ -110,16 +115,17 @@ def _window(height: int, longest: int) -> np.ndarray:
 
 
 def _rdiv(x: np.ndarray, y: int) -> np.ndarray:
-    """x / y rounded to nearest, halves away from zero, in integers (y > 0)."""
+    """Divide integers, x / y with y > 0, and round to the nearest integer, halves away from zero."""
     return np.sign(x) * ((2 * np.abs(x) + y) // (2 * y))
 
 
 @functools.cache
 def _dither(log2_blocks: int) -> np.ndarray:
-    """What `png2y4m`'s dither adds to 16-bit R, G, B in the first 2**log2_blocks 2x2 blocks: int16 [3, 2, 2, blocks].
+    """Return what `png2y4m`'s dither adds to 16-bit R, G, B in the first blocks of 2x2 pixels: int16 [3, 2, 2, blocks].
 
-    The generator restarts for every image, so the noise is the same for all: made once per power of two and kept
-    (24 bytes a block, 24 MB for a 2048x1365 photograph).
+    There are 2**log2_blocks blocks. The random generator restarts for every image, so the noise is equal for all
+    images. It is made once for each power of two and kept, which takes 24 bytes a block, or 24 MB for a 2048x1365
+    photograph.
     """
     blocks = 1 << log2_blocks
     chunks, rest = [], np.empty(0, np.uint32)
@@ -134,7 +140,7 @@ def _dither(log2_blocks: int) -> np.ndarray:
 
 
 def _noise(draws: np.ndarray) -> np.ndarray:
-    """uint32 [24 * blocks] -> what they add to R, G, B, int16 [3, 2, 2, blocks]."""
+    """Return what draws, uint32 [24 * blocks], add to R, G, B: int16 [3, 2, 2, blocks]."""
     draws = draws.astype(np.int64).reshape(-1, 4, 3, 2).transpose(2, 3, 1, 0)
     y, cb, cr = (  # triangular in ±amplitude; each [4, blocks]
         first - second for first, second in (_remainder(x, n + 1) for x, n in zip(draws, _AMPLITUDES, strict=True))
@@ -146,10 +152,11 @@ def _noise(draws: np.ndarray) -> np.ndarray:
 
 
 def _accepted(draws: np.ndarray) -> np.ndarray:
-    """The draws that rejection sampling keeps, when it begins with the first draw of a y.
+    """Return the draws that rejection sampling keeps when it begins with the first draw of a y.
 
-    Whether a draw is kept depends on whose turn it is, one of six, hence on all draws before. So the draws are cut into
-    lanes, every lane is walked from all six turns at once, and then the lanes are joined end to start.
+    Six kinds of draws take turns. Whether a draw is kept depends on whose turn it is, and so on all draws before. So
+    the draws are cut into lanes, every lane is walked from all six turns at once, and then the lanes are joined end to
+    start.
     """
     length, next_turn = 256, np.roll(np.arange(6, dtype=np.intp), -1)
     draws = np.concatenate([draws, np.full(-len(draws) % length, _MASK, np.uint32)])  # padding is always rejected
@@ -167,10 +174,10 @@ def _accepted(draws: np.ndarray) -> np.ndarray:
 
 
 def _kiss99() -> Iterator[np.ndarray]:
-    """The values of Marsaglia's KISS99 with `png2y4m`'s seeds, as uint32 arrays of 2**18.
+    """Yield the values of Marsaglia's KISS99 with `png2y4m`'s seeds, as uint32 arrays of 2**18.
 
-    Its four parts are linear, so that n steps at once are no dearer than one, and applied to the first n states they
-    give the next n: double the array until it is long enough, then move on by whole arrays.
+    The four parts of KISS99 are linear. So n steps at once cost no more than one step, and n steps from each of the
+    first n states give the next n states. The array is doubled until it is long enough; then whole arrays follow.
     """
     bits = np.uint64(1) << np.arange(32, dtype=np.uint64)
     for left, right in ((17, 0), (0, 13), (5, 0)):
@@ -188,7 +195,7 @@ def _kiss99() -> Iterator[np.ndarray]:
 
 
 def _advance(states: list[np.ndarray], jump: tuple) -> list[np.ndarray]:
-    """Moves KISS99's parts by as many steps as `jump` stands for.
+    """Move KISS99's parts by as many steps as `jump` stands for.
 
     Multiply-with-carry by a, with 16-bit words, is multiplication by a modulo a * 2^16 - 1. The shift register is
     linear over bits, so `jump` says where each bit goes. The congruential generator is affine.
@@ -204,16 +211,17 @@ def _advance(states: list[np.ndarray], jump: tuple) -> list[np.ndarray]:
 
 
 def _remainder(x: np.ndarray, y: int | np.int64) -> np.ndarray:
-    return x - x // y * y  # much faster than %, which NumPy does not vectorise
+    return x - x // y * y  # This is much faster than %, which NumPy does not vectorise.
 
 
 def _twice(jump: tuple) -> tuple:
+    """Return the jump that stands for twice as many steps."""
     za, wa, bits, (a, c) = jump
     return za * za % _Z_MODULUS, wa * wa % _W_MODULUS, _map_bits(bits, bits), (a * a & _MASK, (a * c + c) & _MASK)
 
 
 def _map_bits(bits: np.ndarray, x: np.ndarray) -> np.ndarray:
-    """The xor of bits[i] over the bits i that are set in x, by table, a byte at a time."""
+    """Return the xor of bits[i] over the bits i that are set in x. A table does a byte at a time."""
     out = np.zeros_like(x)
     for byte in range(0, 32, 8):
         table = np.zeros(1, np.uint64)

@@ -14,19 +14,22 @@ _TAPS /= _TAPS.sum()
 
 
 def psnr(x: np.ndarray, y: np.ndarray) -> float:
-    """10 log10(255² / MSE) in dB over all values of two uint8 arrays of one shape; `math.inf` if they are equal."""
+    """Compute the PSNR of two uint8 arrays of one shape over all values: 10 log10(255² / MSE), in dB.
+
+    Equal arrays have the PSNR `math.inf`.
+    """
     squares = int(np.square(x.astype(np.int64) - y).sum())  # exact
     return 10 * math.log10(255**2 * x.size / squares) if squares else math.inf
 
 
 def ssim(x: np.ndarray, y: np.ndarray) -> float:
-    """Mean SSIM of two uint8 images [H, W] or [H, W, C] of one shape, averaged over the channels.
+    """Compute the mean SSIM of two uint8 images [H, W] or [H, W, C] of one shape, averaged over the channels.
 
-    11x11 Gaussian window with sigma 1.5, K1 = 0.01, K2 = 0.03, L = 255, only windows wholly inside the image, and no
-    prior downsampling: Wang's first `ssim_index.m`.
+    The definition is that of Wang's first `ssim_index.m`: an 11x11 Gaussian window with sigma 1.5, K1 = 0.01,
+    K2 = 0.03, L = 255, only windows wholly inside the image, and no downsampling beforehand.
 
     Raises:
-        ValueError: if the image is smaller than the window.
+      ValueError: the image is smaller than the window.
     """
     if min(x.shape[:2]) < WINDOW:
         raise ValueError(f"SSIM needs at least 11 x 11 pixels, got {x.shape[0]} x {x.shape[1]}; use larger images.")
@@ -41,6 +44,6 @@ def ssim(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def _blur(image: np.ndarray) -> np.ndarray:
-    """The window's weighted mean at every place where it fits: [H, W] -> [H - 10, W - 10]."""
+    """Return the window's weighted mean at every place where the window fits: [H, W] -> [H - 10, W - 10]."""
     inside = slice(_RADIUS, -_RADIUS)
     return correlate1d(correlate1d(image, _TAPS, axis=0)[inside], _TAPS, axis=1)[:, inside]

@@ -37,10 +37,8 @@ GENERATOR = "generator"  # the item of the generator that is trained; its varian
 MERIT = "merit"  # the entry beside the scores by which checkpoints are compared: the best one has the highest merit
 DAMAGED = ".damaged"  # the suffix of a checkpoint that was set aside
 
-# The file that orbax writes each JSON item to.
-_JSON_FILES = {"config": "metadata", "metrics": "metrics"}
+_JSON_FILES = {"config": "metadata", "metrics": "metrics"}  # the file that orbax writes each JSON item to
 _PARTIAL = ".orbax-checkpoint-tmp"  # the suffix of a checkpoint that is being written
-
 Config = dict[str, Any]  # a run's config as a JSON object
 
 _log = logging.getLogger("srgan_jax")
