@@ -12,11 +12,11 @@ from flax import traverse_util
 from tiny import quick_jit
 
 from srgan_jax import generators
+from srgan_jax.commands.weights import run as main
 from srgan_jax.errors import InputError
 from srgan_jax.exchange import layouts, onnx
 from srgan_jax.exchange.onnx import OPSET
 from srgan_jax.models import MSRResNet, SRResNet, architecture_of, create_generator, expected_variables
-from srgan_jax.commands.weights import run as main
 from srgan_jax.weights.release import write_release
 
 TINY = {"features": 4, "num_blocks": 1}

@@ -6,11 +6,11 @@ import pytest
 from tiny import quick_jit
 
 import srgan_jax
+from srgan_jax.commands.weights import run as main
 from srgan_jax.errors import InputError
 from srgan_jax.exchange import layouts
 from srgan_jax.images import decode_image, signed_to_integers
 from srgan_jax.models import MSRResNet, SRResNet
-from srgan_jax.commands.weights import run as main
 
 torch = pytest.importorskip("torch")
 

@@ -11,9 +11,9 @@ import pytest
 from safetensors.numpy import save, save_file
 
 from srgan_jax import generators
+from srgan_jax.commands.weights import run as main
 from srgan_jax.errors import InputError
 from srgan_jax.weights import arrays, release
-from srgan_jax.commands.weights import run as main
 
 GOOD = {"a": np.arange(6, dtype=np.float32).reshape(2, 3), "b/c": np.ones(4, np.float32)}
 NAN = GOOD | {"b/c": np.array([1, np.nan], np.float32)}
@@ -217,7 +217,10 @@ def test_optional_packages_are_named(package, name, tmp_path, monkeypatch):
         ({"architecture": "[" * 100_000}, "cannot be read .in its header"),
         ({"architecture": "[]"}, "architecture is no object"),
         ({"architecture": "{}", "config": "{"}, "cannot be read .in its header"),
-        ({"architecture": '{"num_blocks": 1000000000}'}, "num_blocks must be a whole number from 0 to 1024, got 1000000000"),
+        (
+            {"architecture": '{"num_blocks": 1000000000}'},
+            "num_blocks must be a whole number from 0 to 1024, got 1000000000",
+        ),
         ({}, "cannot be read .in its header: 'architecture'"),
     ],
     ids=str,

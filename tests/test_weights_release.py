@@ -16,10 +16,10 @@ from tiny import initialise, write_tiny_run
 
 import srgan_jax
 from srgan_jax import generators
+from srgan_jax.commands.weights import run as main
 from srgan_jax.errors import InputError
 from srgan_jax.models import SRResNet
 from srgan_jax.weights import release
-from srgan_jax.commands.weights import run as main
 
 ARCHITECTURE = {
     "scale": 2,

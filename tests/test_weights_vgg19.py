@@ -14,12 +14,12 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 from tiny import quick_jit
 
+from srgan_jax.commands.weights import run as main
 from srgan_jax.errors import InputError
 from srgan_jax.models import VGG19
 from srgan_jax.models.vgg import BLOCKS, conv_names
 from srgan_jax.models.vgg import LAYERS as ALL_LAYERS
 from srgan_jax.weights import vgg19
-from srgan_jax.commands.weights import run as main
 from srgan_jax.weights.download import fetch
 from srgan_jax.weights.vgg19 import load_vgg19
 
