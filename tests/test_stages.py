@@ -190,7 +190,8 @@ def test_a_step_equals_pytorchs(run):
     np.testing.assert_allclose(metrics["g/mse"], g_loss.item(), rtol=1e-5)
     twins = {"g": (g, g_optimizer, g.state_dict())}
     if config.stage == "adversarial":
-        d, d_optimizer = twin(reference.Discriminator(size=config.data.crop_size, **config.discriminator), "d")
+        sizes = {name: config.discriminator[name] for name in ("features", "hidden")}
+        d, d_optimizer = twin(reference.Discriminator(size=config.data.crop_size, **sizes), "d")
         real, fake = d(hr), d(sr.detach())
         d_loss = bce(real, torch.ones(len(real))) + bce(fake, torch.zeros(len(fake)))
         np.testing.assert_allclose(metrics["d/loss"], d_loss.item(), rtol=1e-5)
