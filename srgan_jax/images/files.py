@@ -63,7 +63,7 @@ def check_regular(file: str | os.PathLike | io.BytesIO) -> None:
 
 
 @contextlib.contextmanager
-def decoding(name: str) -> Iterator[None]:
+def decoding(name: str | os.PathLike) -> Iterator[None]:
     """Turn whatever a `with` block raises because of a picture's file into an ImageError that names the picture."""
     try:
         yield

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from srgan_jax import cpu
-from srgan_jax.cpu.dispatch import CHANNELS_LAST
+from srgan_jax.cpu.operations import CHANNELS_LAST
 from srgan_jax.errors import InputError
 from srgan_jax.models.layers import Enlarge
 from srgan_jax.models.network import GeneratorNetwork
