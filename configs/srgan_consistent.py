@@ -32,7 +32,7 @@ def get_config():
     config.losses.mse = 0.0
     config.losses.l1 = 0.02
     config.losses.lr_l1 = 1.0
-    config.losses.phase = 1.0
+    config.losses.phase = 50.0
     config.losses.pre12 = 0.05
     config.losses.pre22 = 0.05
     config.losses.pre34 = 0.5
