@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, UInt8, UInt16
+from jaxtyping import Array, Float, Int, Shaped, UInt8, UInt16
 
 AnyArray = jax.Array | np.ndarray
 
@@ -46,6 +46,7 @@ __all__ = [
     "Picture",
     "Plane",
     "Scalar",
+    "Shaped",
     "Terms",
     "UInt8",
     "UInt16",

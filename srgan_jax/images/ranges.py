@@ -7,7 +7,7 @@ LR images are in [0, 1], HR and SR images in [-1, 1] (paper, section 3.2). Files
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from srgan_jax.types import AnyArray, Array, Float, Int, UInt8
+from srgan_jax.types import AnyArray, Array, Float, Int, Shaped
 
 
 def lr_to_unit(levels: ArrayLike) -> Float[Array, "..."]:
@@ -49,9 +49,7 @@ def signed_to_integers(image: Float[AnyArray, "..."], dtype: DTypeLike = jnp.uin
     return jnp.floor(jnp.clip((image + 1.0) * (highest / 2), 0, highest) + 0.5).astype(dtype)
 
 
-def turn(
-    images: UInt8[AnyArray, "n side side c"] | Float[AnyArray, "n side side c"], turns: Int[AnyArray, " n"]
-) -> Array:
+def turn(images: Shaped[AnyArray, "n side side c"], turns: Int[AnyArray, " n"]) -> Array:
     """Apply one of the eight flips and turns of the square to each image of a batch.
 
     Args:
