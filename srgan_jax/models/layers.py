@@ -58,7 +58,7 @@ def pixel_shuffle(x, factor: int):
 
 
 def add(x, y):
-    """x + y; the centre of x, if convolutions without padding have made y smaller (upscaling.py has them)."""
+    """Add y to the centre of x: they differ in size where convolutions pad nothing, as in upscaling/program.py."""
     top, left = ((a - b) // 2 for a, b in zip(x.shape[1:3], y.shape[1:3], strict=True))
     return x[:, top : top + y.shape[1], left : left + y.shape[2]] + y
 
