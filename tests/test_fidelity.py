@@ -10,7 +10,8 @@ from PIL import Image
 from srgan_jax import generators
 from srgan_jax.errors import InputError
 from srgan_jax.images.resize import imresize
-from srgan_jax.metrics.fidelity import contrast, grid, lr_psnr, rmse
+from srgan_jax.metrics import colour, fidelity
+from srgan_jax.metrics.fidelity import contrast, grid, lr_psnr, make_rmse
 
 SR = np.random.default_rng(0).integers(0, 256, (56, 64, 3), np.uint8)
 FORMS = [lambda p: p, lambda p: p[..., :1], lambda p: p[..., 0]]  # RGB and grey
@@ -45,6 +46,31 @@ def test_lr_psnr_of_what_lr_was_made_from(form, border):
 def test_lr_psnr_of_grey_lr_and_coloured_sr():
     grey = SR[..., :1]
     assert lr_psnr(np.repeat(grey, 3, axis=2), imresize(grey, Fraction(1, 2)), scale=2) == math.inf
+
+
+def rmse(sr, hr):
+    return make_rmse()([(sr, hr)])[0]
+
+
+def test_rmse_of_pictures_of_several_sizes():
+    """Each canvas holds pictures of several sizes, whose scores are those of MATLAB's luma in NumPy."""
+    rng = np.random.default_rng(0)
+    sizes = [(40, 50), (64, 64), (9, 9), (10, 64), (70, 30), (11, 130)]
+    pairs = [tuple(rng.integers(0, 256, (2, *size, 3), np.uint8)) for size in sizes]
+    expected = []
+    for pair in pairs:
+        x, y = (colour.rgb2ycbcr_y(picture)[4:-4, 4:-4].astype(np.float64) for picture in pair)
+        expected.append(np.sqrt(np.square(x - y).mean()))
+    assert make_rmse()(pairs) == pytest.approx(expected, rel=1e-6)
+
+
+def test_luma_of_every_grey_and_of_random_colours():
+    """Exact halves go up; NumPy's sum in float64 lands on either side of them."""
+    colours = np.random.default_rng(0).integers(0, 256, (1, 1000, 1000, 3), np.uint8)
+    colours[0, 0, :256] = np.arange(256)[:, None]
+    halves = colours[0] @ np.array([65481, 128553, 24966]) % 255000 == 127500
+    assert halves.mean() < 1e-4
+    np.testing.assert_array_equal(fidelity._luma(colours)[0][~halves], colour.rgb2ycbcr_y(colours[0])[~halves])
 
 
 @every_form

@@ -48,15 +48,21 @@ def window_places(sizes: Sizes | None, window: int, *, stride: int, padding: int
 
 
 def make_score(
-    distance: Callable[..., Distances], params: Any, *, name: str, smallest: int
+    distance: Callable[..., Distances],
+    params: Any,
+    *,
+    name: str,
+    smallest: int,
+    convert: Callable[[UInt8[Array, "n h w 3"]], Array] = hr_to_signed,
 ) -> Callable[[Sequence[Pair]], list[float]]:
     """Build a measure of pairs of pictures of any sizes from a distance between batches of images.
 
     Args:
-      distance: (params, sr, hr, sizes=…) -> [N], for images [N, H, W, 3] in [-1, 1].
+      distance: (params, sr, hr, sizes=…) -> [N], for images [N, H, W, 3].
       params: what it takes first.
       name: of the measure, for messages.
       smallest: the fewest rows and columns that a picture may have.
+      convert: what makes the images that `distance` takes of uint8 RGB; by default they are in [-1, 1].
 
     Returns:
       score(pairs) -> one number for each pair (sr, hr). A picture is uint8 [H, W], [H, W, 1] or [H, W, 3]; a grey one
@@ -70,12 +76,12 @@ def make_score(
     @jax.jit
     def run(params, sr, hr, sizes):
         with jax.default_matmul_precision("highest"):
-            return distance(params, hr_to_signed(sr), hr_to_signed(hr), sizes=sizes)
+            return distance(params, convert(sr), convert(hr), sizes=sizes)
 
     def score(pairs: Sequence[Pair]) -> list[float]:
         pairs = [checked_pair(sr, hr, name=name, smallest=smallest) for sr, hr in pairs]
         scores = np.zeros(len(pairs))
-        for indices in _batches([hr.shape for _, hr in pairs]):
+        for indices in batches([hr.shape for _, hr in pairs]):
             sr, hr = (np.stack([_on_canvas(pairs[i][side]) for i in indices]) for side in (0, 1))
             sizes = np.array([pairs[i][0].shape[:2] for i in indices], np.int32)
             scores[indices] = run(params, sr, hr, sizes)
@@ -117,8 +123,8 @@ def _size(picture: np.ndarray) -> str:
     return f"{picture.shape[1]}x{picture.shape[0]}"
 
 
-def _canvas(shape: tuple[int, ...]) -> tuple[int, int]:
-    return tuple(-(-side // STEP) * STEP for side in shape[:2])
+def _canvas(shape: tuple[int, ...], step: int = STEP) -> tuple[int, int]:
+    return tuple(-(-side // step) * step for side in shape[:2])
 
 
 def _on_canvas(picture: Picture) -> UInt8[np.ndarray, "_ _ c"]:
@@ -126,14 +132,15 @@ def _on_canvas(picture: Picture) -> UInt8[np.ndarray, "_ _ c"]:
     return np.pad(picture, ((0, height - picture.shape[0]), (0, width - picture.shape[1]), (0, 0)))
 
 
-def _batches(shapes: Sequence[tuple[int, ...]]) -> Iterator[list[int]]:
+def batches(shapes: Sequence[tuple[int, ...]], *, step: int = STEP) -> Iterator[list[int]]:
     """Indices of pictures that share a canvas, in batches of one length for each canvas.
 
-    The last batch of a canvas is filled up with its last picture, so that no further program is compiled for it.
+    The sides of canvases are multiples of `step`. The last batch of a canvas is filled up with its last picture, so
+    that no further program is compiled for it.
     """
     groups: dict[tuple[int, int], list[int]] = {}
     for i, shape in enumerate(shapes):
-        groups.setdefault(_canvas(shape), []).append(i)
+        groups.setdefault(_canvas(shape, step), []).append(i)
     for canvas, indices in groups.items():
         length = min(len(indices), max(1, PIXELS // math.prod(canvas)))
         for start in range(0, len(indices), length):

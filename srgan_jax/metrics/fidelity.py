@@ -1,18 +1,24 @@
 """How true SR is to LR and HR: consistency, error, the generator's grid, and contrast. None needs a network."""
 
 import math
+from collections.abc import Callable, Sequence
 from fractions import Fraction
 
+import jax.numpy as jnp
 import numpy as np
 from scipy.ndimage import correlate1d
 
 from srgan_jax.errors import InputError
 from srgan_jax.images.resize import imresize
-from srgan_jax.metrics import canvas, colour, psnr_ssim
+from srgan_jax.metrics import canvas, psnr_ssim
+from srgan_jax.metrics.canvas import Distances, Pair, Sizes
+from srgan_jax.types import Array, Int, UInt8
 
 RMSE_BORDER = 4  # pixels that PIRM 2018 cuts off each side
 PERIODS = 5  # sides of the blocks of `grid`, in periods
 FLAT = 1 / 20  # the share of blocks that counts as flat
+
+Levels = UInt8[Array, "n h w 3"]
 
 
 def lr_psnr(sr: np.ndarray, lr: np.ndarray, *, scale: int, border: str = "symmetric") -> float:
@@ -40,22 +46,33 @@ def lr_psnr(sr: np.ndarray, lr: np.ndarray, *, scale: int, border: str = "symmet
     return psnr_ssim.psnr(*np.broadcast_arrays(imresize(sr, Fraction(1, scale), border=border), lr))
 
 
-def rmse(sr: np.ndarray, hr: np.ndarray) -> float:
+def rmse(sr: Levels, hr: Levels, *, sizes: Sizes | None = None) -> Distances:
     """The root of the mean squared error of luma in levels, as PIRM 2018 computes it (Blau et al., 2018).
 
     Luma is Y of MATLAB's rgb2ycbcr (BT.601, 16 to 235) in whole levels, and 4 pixels are cut off each side. Lower is
     better, 0 for equal pictures. For a set PIRM takes the root of the mean of the squares of these values.
 
     Args:
-      sr, hr: uint8 [H, W], [H, W, 1] or [H, W, 3], of one size and above 8 x 8 pixels.
-
-    Raises:
-      InputError: they are no such pictures.
+      sr, hr: uint8 RGB of one size, above 8 x 8 pixels.
+      sizes: heights and widths of pictures that lie in the upper left corner of these; None if they fill them.
     """
-    pair = canvas.checked_pair(sr, hr, name="RMSE", smallest=2 * RMSE_BORDER + 1)
-    inside = slice(RMSE_BORDER, -RMSE_BORDER)
-    x, y = (colour.rgb2ycbcr_y(picture[inside, inside]).astype(np.float64) for picture in pair)
-    return math.sqrt(np.square(x - y).mean())
+    if sizes is None:
+        sizes = jnp.broadcast_to(jnp.array(sr.shape[1:3]), (len(sr), 2))
+    squares = jnp.square(_luma(sr) - _luma(hr)).astype(jnp.float32)[..., None]
+    middle = canvas.inside(squares, sizes - RMSE_BORDER)[:, RMSE_BORDER:, RMSE_BORDER:]
+    return jnp.sqrt(canvas.average(middle, sizes - 2 * RMSE_BORDER)[:, 0])
+
+
+def make_rmse() -> Callable[[Sequence[Pair]], list[float]]:
+    """Build score(pairs of uint8 pictures) -> RMSE of each; see `rmse`, and canvas.make_score for what it takes."""
+    distance = lambda params, sr, hr, sizes: rmse(sr, hr, sizes=sizes)  # noqa: E731
+    return canvas.make_score(distance, None, name="RMSE", smallest=2 * RMSE_BORDER + 1, convert=lambda levels: levels)
+
+
+def _luma(levels: Levels) -> Int[Array, "n h w"]:
+    """Y of MATLAB's rgb2ycbcr in whole levels, by whole numbers: 16 + (65.481 R + 128.553 G + 24.966 B) / 255."""
+    weighted = levels.astype(jnp.int32) @ jnp.array([65481, 128553, 24966])
+    return 16 + (weighted + 127500) // 255000
 
 
 def contrast(sr: np.ndarray, hr: np.ndarray) -> float:

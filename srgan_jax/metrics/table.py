@@ -117,6 +117,10 @@ def _of_pairs(score: Callable[[Sequence[tuple[SRPicture, SRPicture]]], list[floa
     return lambda samples: score([(sample.sr, sample.hr) for sample in samples])
 
 
+def _cropped(picture: SRPicture, border: int) -> SRPicture:
+    return picture[border : len(picture) - border, border : picture.shape[1] - border]
+
+
 def _vgg54(path: Any) -> Scorer:
     distance = make_feature_distance(*load_vgg19(path or "", ("vgg54",)))
     return one_by_one(lambda sample: distance(sample.sr, sample.hr))
@@ -149,7 +153,7 @@ METRICS = {
             "as in PIRM 2018; the mean is that over the pictures",
             best=0,
             needs=("hr",),
-            make=_needs_no_weights(lambda sample: fidelity.rmse(sample.sr, sample.hr)),
+            make=lambda path: _of_pairs(fidelity.make_rmse()),
             default=False,
         ),
         Metric(
@@ -189,7 +193,7 @@ METRICS = {
             "many pixels as the scale cropped off each side",
             best=0,
             needs=("scale",),
-            make=_needs_no_weights(lambda sample: niqe(sample.sr, border=sample.scale)),
+            make=lambda path: lambda samples: niqe([_cropped(sample.sr, sample.scale) for sample in samples]),
         ),
         Metric(
             "lpips_alex",
