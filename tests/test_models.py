@@ -9,7 +9,7 @@ import pytest
 from flax import traverse_util
 from tiny import initialise, quick_jit
 
-from srgan_jax.images.resize import imresize
+from srgan_jax.images.resize import imresize, nearest
 from srgan_jax.models import VGG19, Discriminator, MSRResNet, SRResNet, fold_batch_norm
 from srgan_jax.models.layers import PReLU, batch_norm, pixel_shuffle
 from srgan_jax.models.vgg import AFTER_ACTIVATION, PREPROCESSING, conv_names
@@ -176,6 +176,15 @@ def test_without_global_skip_zero_output_is_zero():
     module = SRResNet(zero_init_output=True, **TINY)
     lr = jnp.ones((1, 4, 4, 3))
     assert not quick_jit(module.apply)(initialise(module, lr), lr).any()
+
+
+@pytest.mark.parametrize("icnr", [True, False])
+def test_with_icnr_a_pixel_shuffle_begins_as_a_nearest_neighbour_enlargement(icnr):
+    module = SRResNet(scale=4, icnr=icnr, **TINY)
+    kernel = initialise(module, jnp.ones((1, 4, 4, 3)))["params"]["upsample1"]["kernel"]
+    features = jax.random.normal(jax.random.key(0), (1, 5, 6, kernel.shape[2]))
+    shuffled = np.asarray(pixel_shuffle(features @ kernel[1, 1], 2))
+    assert (shuffled == nearest(shuffled[0, ::2, ::2], 2)).all() == icnr
 
 
 @pytest.mark.parametrize("skip", ["none", "bicubic"])

@@ -31,6 +31,7 @@ ARCHITECTURE = {
 }
 FULL = ARCHITECTURE | {
     "network": "srresnet",
+    "icnr": False,
     "output_activation": "none",
     "output_range": "signed",
     "prelu": "channel",
@@ -141,7 +142,7 @@ def test_importing_the_package_imports_no_jax():
     ("change", "message"),
     [
         ({"depth": 3}, "depth: srresnet has no such field"),
-        ({"network": "rrdb"}, "network: no 'rrdb'; choose from msrresnet, srresnet"),
+        ({"network": "rrdb"}, "network: no 'rrdb'; choose from"),
         ({"scale": 3}, "scale must be one of 1, 2, 4, 8, 16, got 3"),
         ({"num_blocks": 10**9}, "num_blocks must be a whole number from 0 to 1024, got 1000000000"),
         ({"features": "64"}, "features must be a whole number from 1 to 1024, got '64'"),

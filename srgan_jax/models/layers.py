@@ -57,6 +57,24 @@ def pixel_shuffle(x, factor: int):
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * factor, w * factor, c // factor**2)
 
 
+def icnr(init: nn.initializers.Initializer, factor: int) -> nn.initializers.Initializer:
+    """Initialise a convolution before a pixel shuffle so that it begins as one before a nearest-neighbour enlargement.
+
+    All factor² subpixels of a feature have the same kernel, so that the output shows no grid at the start (Aitken et
+    al., "Checkerboard artifact free sub-pixel convolution", 2017).
+
+    Args:
+      init: gives the kernel of one subpixel.
+      factor: of the pixel shuffle.
+    """
+
+    def initialise(key, shape, dtype=jnp.float32):
+        kernel = init(key, (*shape[:-1], shape[-1] // factor**2), dtype)
+        return jnp.tile(kernel, factor**2)
+
+    return initialise
+
+
 def add(x, y):
     """Add y to the centre of x: they differ in size where convolutions pad nothing, as in upscaling/program.py."""
     top, left = ((a - b) // 2 for a, b in zip(x.shape[1:3], y.shape[1:3], strict=True))

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
 from srgan_jax.models.graph import Graph
-from srgan_jax.models.layers import Enlarge, PReLU, add, batch_norm, conv, pixel_shuffle
+from srgan_jax.models.layers import Enlarge, PReLU, add, batch_norm, conv, icnr, pixel_shuffle
 from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
 from srgan_jax.types import Dtype, Features, Images, LRImages
 
@@ -32,6 +32,7 @@ class SRResNet(ResidualGenerator):
       features: feature maps of every convolution (paper: 64).
       num_blocks: residual blocks (paper: 16).
       global_skip: what is added to the output: "none" (paper), or the LR image enlarged by "nearest" or "bicubic".
+      icnr: start the convolutions before pixel shuffles with equal kernels for all subpixels; see layers.icnr.
       zero_init_output: start the last convolution at zero, so that training starts from `global_skip`.
       output_activation: after the last convolution: "none" (paper) or "tanh".
       output_range: of images as the last convolution gives them: "signed", [-1, 1] (paper), or "unit", [0, 1], which
@@ -55,6 +56,7 @@ class SRResNet(ResidualGenerator):
     features: int = 64
     num_blocks: int = 16
     global_skip: str = "none"
+    icnr: bool = False
     zero_init_output: bool = False
     output_activation: str = "none"
     output_range: str = "signed"
@@ -74,7 +76,10 @@ class SRResNet(ResidualGenerator):
         elif trunk_bn:
             self.trunk_bn = batch_norm(dtype=self.dtype)
         doublings = range(self.scale.bit_length() - 1)
-        self.upsamples = [conv(self.features * 4, (3, 3), dtype=self.dtype, name=f"upsample{i}") for i in doublings]
+        init = {"kernel_init": icnr(nn.initializers.glorot_uniform(), 2)} if self.icnr else {}
+        self.upsamples = [
+            conv(self.features * 4, (3, 3), dtype=self.dtype, name=f"upsample{i}", **init) for i in doublings
+        ]
         self.upsample_prelus = [PReLU(self.prelu, name=f"upsample{i}_prelu") for i in doublings]
         init = {"kernel_init": nn.initializers.zeros} if self.zero_init_output else {}
         self.output = conv(self.channels, (9, 9), dtype=self.dtype, **init)
