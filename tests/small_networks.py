@@ -1,6 +1,10 @@
-"""Networks with the layers of AlexNet and VGG16 and few channels, of random numbers, for perceptual metrics."""
+"""Networks of random numbers: AlexNet and VGG16 with few channels, for perceptual metrics, and VGG19."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+
+from srgan_jax.models import VGG19
 
 BLOCKS = (2, 2, 3, 3, 3)  # convolutions of each of VGG16's blocks
 # The side and the outputs of each kernel.
@@ -33,3 +37,15 @@ def small_dists():
     rng = np.random.default_rng(2)
     channels = 3 + sum(TAPPED["vgg"])
     return small_network("vgg") | {name: rng.random(channels, np.float32) for name in ("alpha", "beta")}
+
+
+def random_vgg(layers):
+    """Parameters of models.VGG19, at its full size, for these layers."""
+    rng = np.random.default_rng(0)
+    shapes = jax.eval_shape(VGG19(layers=layers).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
+
+    def draw(shape):
+        deviation = np.float32(np.sqrt(2 / np.prod(shape.shape[:-1]))) if len(shape.shape) > 1 else np.float32(0.1)
+        return deviation * rng.standard_normal(shape.shape, np.float32)
+
+    return jax.tree.map(draw, shapes)

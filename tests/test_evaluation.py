@@ -257,8 +257,8 @@ def test_comparison_and_report_of_two_methods(folder, tmp_path, capsys, monkeypa
     compared = compared["datasets"]["set"]["matlab"]["psnr"]
     assert compared["mean_difference"] == pytest.approx(psnr[0] - psnr[1]) and psnr[0] > psnr[1]
     text = (page / "index.html").read_text()
-    # Three pictures, each whole and as crops of both methods and HR; nothing is loaded from elsewhere.
-    assert text.count('src="data:image/') == 3 * 4 and "http" not in text and "`" not in text
+    # Three pictures, each whole and as crops of both methods, HR and the difference; nothing is loaded from elsewhere.
+    assert text.count('src="data:image/') == 3 * 5 and "http" not in text and "`" not in text
     assert text.count("matlab PSNR (dB)") > 6 and "<td>bicubic</td>" in text
     # The feature distance of each method: in the table, and below its crop of each picture.
     assert text.count("<td>0.1250</td>") == 2 and text.count("VGG54: 0.1250") == 2 * 3

@@ -145,7 +145,7 @@ def test_state_dicts_come_back_exactly(files, name, layout, suffix, tmp_path, ca
     ("out", "message"),
     [
         (["model.npz"], "expected a file that ends in .onnx, .stablehlo, .pth"),
-        (["model.pth"], "a state dict needs a layout, one of leftthomas, .*mmagic"),
+        (["model.pth"], r"no layout .* holds this network; write \.onnx or \.stablehlo, or run .*pytorch_gen"),
         (["model.onnx", "--layout", "kair"], "model.onnx: only a state dict takes a layout"),
         (["model.pth", "--layout", "kair"], "the layout 'kair' .* always has network='msrresnet', but"),
         (["model.pth", "--layout", "keir"], "no layout 'keir'; did you mean 'kair'"),
@@ -155,6 +155,11 @@ def test_exports_that_cannot_be_are_refused(files, out, message, tmp_path):
     with pytest.raises(InputError, match=message):
         main(["export", str(files["paper's"]), "-o", str(tmp_path / out[0]), *out[1:]])
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_dict_without_a_layout_is_told_which_fit(files, tmp_path):
+    with pytest.raises(InputError, match="a state dict needs a layout; this network fits basicsr, kair"):
+        main(["export", str(files["BasicSR's"]), "-o", str(tmp_path / "model.pth")])
 
 
 def test_an_export_that_differs_is_not_kept(files, tmp_path, monkeypatch):

@@ -265,7 +265,7 @@ def test_changed_pictures_are_named_when_a_run_goes_on(tmp_path, monkeypatch, ca
     fake_step(monkeypatch)
     loop.train(make_config(**changes, num_steps=1), tmp_path / "run")
     loop.train(make_config(**changes, num_steps=2), tmp_path / "run")
-    assert "Warning" not in capsys.readouterr().err
+    assert "have changed" not in capsys.readouterr().err
     (tmp_path / "photos" / "a.png").unlink()
     write_pictures(tmp_path / "photos", ["eeeee"])
     (tmp_path / "photos" / "bb.png").write_bytes((tmp_path / "photos" / "ccc.png").read_bytes() + b"\0")

@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
+from small_networks import random_vgg
 from tiny import initialise, make_tiny_batch, make_tiny_config, quick_jit
 
 from srgan_jax import losses
@@ -95,18 +96,6 @@ def test_jitter_shifts_sr_and_hr_alike():
     assert len(shifts) == 1
     ((y, x),) = shifts
     np.testing.assert_array_equal(seen[1], SR[:, y : y + 8, x : x + 6])
-
-
-def random_vgg(layers):
-    """Weights that keep the size of the activations."""
-    rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(VGG19(layers=layers).init, jax.random.key(0), jnp.zeros((1, 32, 32, 3)))["params"]
-
-    def draw(shape):
-        deviation = np.float32(np.sqrt(2 / np.prod(shape.shape[:-1]))) if len(shape.shape) > 1 else np.float32(0.1)
-        return deviation * rng.standard_normal(shape.shape, np.float32)
-
-    return jax.tree.map(draw, shapes)
 
 
 @pytest.mark.parametrize("preprocessing", sorted(PREPROCESSING))

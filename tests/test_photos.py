@@ -71,7 +71,7 @@ def test_folder_keeps_its_structure_and_goes_on_after_bad_files(pictures, ckpt, 
         ("large.tiff", Options(), "TIFF"),
         ("large.bmp", Options(), "BMP"),
         ("large", Options(format="tif"), "TIFF"),  # the folder
-        ("large.png", Options(format="jpg", quality=30), "JPEG"),  # the format that was asked for, under this name
+        ("large.jpg", Options(format="jpeg", quality=30), "JPEG"),
     ],
 )
 def test_format_by_extension_or_option(pictures, ckpt, tmp_path, name, options, kind):
@@ -252,7 +252,8 @@ def test_results_inside_of_the_folder_are_no_inputs(pictures, ckpt):
         (["rgb.png", "text.png"], "out.png", {}, "several pictures need a folder"),
         (["rgb.png"], "in/rgb.png", {}, "is an input and would be overwritten"),
         (["."], "in", {}, "is an input and would be overwritten"),
-        (["rgb.png", "."], "out", {}, "would both be written"),
+        (["rgb.png", "deeper/rgb.png"], "out", {}, "would both be written"),
+        (["rgb.png"], "out.png", {"format": "jpg"}, "^format: jpg is asked for under the name .*out.png"),
         (["rgb.png"], "in/hard_link.png", {}, "is an input and would be overwritten"),
         (["rgb.png", "text.png"], "in/link_to_in", {}, "is an input and would be overwritten"),
         (["."], "out_with_a_link", {}, "leads out of"),
@@ -265,6 +266,7 @@ def test_results_inside_of_the_folder_are_no_inputs(pictures, ckpt):
     ],
 )
 def test_refused_before_anything_is_computed(pictures, tmp_path, inputs, out, options, message):
+    RGB.save(pictures / "deeper" / "rgb.png")
     os.link(pictures / "rgb.png", pictures / "hard_link.png")
     (pictures / "link_to_in").symlink_to(pictures)
     (tmp_path / "elsewhere").mkdir()
@@ -274,6 +276,22 @@ def test_refused_before_anything_is_computed(pictures, tmp_path, inputs, out, op
     with pytest.raises(InputError, match=message):
         upscale_files([pictures / name for name in inputs], tmp_path / out, ckpt="unused", options=Options(**options))
     assert written(tmp_path) == before and not (tmp_path / "out").exists()
+
+
+def test_one_picture_twice_and_two_of_one_name(pictures, ckpt, tmp_path):
+    """Nothing stops a folder: a picture that is named twice is enlarged once, two of one stem get names of their own."""
+    (pictures / "text.png").unlink()
+    RGB.save(pictures / "rgb.jpg")
+    inputs = [pictures / "rgb.png", pictures, pictures / "deeper" / ".." / "rgb.png"]
+    assert upscale_files(inputs, tmp_path / "out", ckpt=ckpt) == []
+    assert written(tmp_path / "out") == ["deeper/grey.png", "rgb_jpg.png", "rgb_png.png"]
+
+
+def test_levels_of_unknown_range_are_named(ckpt, tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    tifffile.imwrite(tmp_path / "float.tif", np.zeros((8, 8, 3), np.float32), photometric="rgb")
+    failures = upscale_files([tmp_path / "float.tif"], tmp_path / "out.png", ckpt=ckpt)
+    assert len(failures) == 1 and "has float32 levels, whose range is not known" in failures[0]
 
 
 def test_comparisons_count_as_results(pictures, tmp_path):
@@ -336,7 +354,8 @@ def test_command(pictures, ckpt, tmp_path):
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
     assert f"Error: {pictures / 'text.png'}: not an image that Pillow can read.\n" in done.stderr
-    assert "3/3 pictures" in done.stderr.replace(".00", "") and "megapixels/s" in done.stderr
+    assert done.stderr.count("\n") == 1  # no bar where there is no terminal
+    assert f"{tmp_path / 'out' / 'rgb.png'}, 80 × 48, " in done.stdout and "2 pictures, 0.0 megapixels, " in done.stdout
     assert written(tmp_path / "out") == ["deeper/grey.png", "rgb.png"]
 
 
@@ -371,6 +390,8 @@ def test_blend_needs_both_flags(capsys):
         (["--scale", "99"], "^--scale: 99.0 is no number above 0 and at most 64"),
         (["--quality", "0"], "^--quality: 0 is not from 1 to 100"),
         (["--format", "gif"], "^--format: no image format 'gif'"),
+        (["--max-invention", "256"], "^--max-invention: 256.0 is no number of levels from 0 to 255"),
+        (["--map", "map.jpg"], "^--map: map.jpg is no PNG"),
         (["--blend-with", "srresnet-x4", "--blend", "1.5"], "^--blend: 1.5 is no number from 0 to 1"),
     ],
 )
@@ -382,7 +403,7 @@ def test_the_command_names_its_flags(pictures, tmp_path, flags, message):
 
 def test_flags_that_are_not_given_leave_the_defaults(pictures, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(batch, "upscale_files", lambda inputs, out, load, options: seen.append(options) or [])
+    monkeypatch.setattr(batch, "upscale_files", lambda inputs, out, load, options, **_: seen.append(options) or [])
     arguments = [str(pictures / "rgb.png"), "-o", str(tmp_path / "out.png")]
     for flags in ([], ["--tile", "0", "--no-consistent", "--resume"]):
         upscale_command.run(upscale_command.parse_arguments(arguments + flags))

@@ -1,6 +1,7 @@
 """`python train.py` with bad input: one clear sentence, status 2, no traceback, nothing half-written."""
 
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -8,7 +9,9 @@ import pytest
 from PIL import Image
 from tiny import make_tiny_config
 
+from srgan_jax.commands import train as train_command
 from srgan_jax.commands.common import report_input_errors
+from srgan_jax.configs import base
 from srgan_jax.errors import Interrupted, NonFiniteError
 from srgan_jax.training import loop
 
@@ -43,10 +46,12 @@ CONFIG = "--config=configs/srresnet_mse.py"
         ((CONFIG, "--config.lossess.mse=3"), ("lossess", "losses")),
         ((CONFIG, "--config.batch_size=many"), ("batch_size", "many")),
         ((CONFIG, "--config.batch_size=1.5"), ("batch_size", "1.5")),
-        (("--config=configs/srresnet.py",), ("configs/srresnet.py",)),
+        (("--config=configs/srresnet.py",), ("there is no file configs/srresnet.py", "srresnet_mse, srresnet_vgg22")),
+        (("--config", "srresnet"), ("there is no file srresnet", "srgan_vgg54")),
+        ((), ("--config is missing", "srgan_vgg54")),
         (("--config=configs/release.py:cpu_srgan",), ("release.py: no recipe 'cpu_srgan'", "choose from cpu_srresnet")),
     ],
-    ids=lambda value: value[-1] if isinstance(value, tuple) else None,
+    ids=lambda value: value[-1] if isinstance(value, tuple) and value else None,
 )
 def test_bad_flags(arguments, parts, tmp_path):
     check(*train(*arguments, f"--workdir={tmp_path / 'run'}"), *parts)
@@ -54,8 +59,28 @@ def test_bad_flags(arguments, parts, tmp_path):
 
 
 def test_missing_flags():
-    status, error = train(CONFIG)
-    assert status != 0 and "Traceback" not in error and "workdir" in error
+    check(*train(CONFIG), "--workdir is missing", "runs/srgan")
+
+
+def test_help_lists_the_recipes_and_the_fields(capsys, monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train.py", "--help"])
+    train_command.main()
+    text = capsys.readouterr().out
+    assert re.search("^recipes: .*demo, .*srgan_vgg54", text, re.MULTILINE)
+    assert "\n  --config.num_steps=1000000  updates of G\n" in text
+    listed = re.findall(r"^  --config\.(\S+?)=", text, re.MULTILINE)
+    assert sorted(listed) == sorted(name for name, _ in train_command.flat_fields(base.get_config()))
+
+
+@pytest.mark.parametrize("value", ["srgan_vgg54", "configs/srgan_vgg54.py", "release:cpu_srresnet_mse"])
+@pytest.mark.parametrize("joined", [True, False])
+def test_recipes_are_found_everywhere(value, joined, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    given = [f"--config={value}"] if joined else ["--config", value]
+    *_, last = train_command.with_config_file(["train.py", *given])
+    name, _, argument = value.partition(":")
+    path = base.__file__.replace("base", pathlib.Path(name).stem)
+    assert last.removeprefix("--config=") == (f"{path}:{argument}" if argument else path)
 
 
 def test_no_images_from_the_command_line(tmp_path):
@@ -109,6 +134,14 @@ def test_bad_input(changes, parts, photos, tmp_path, capsys):
     assert not list((tmp_path / "run").glob("checkpoints/*"))
 
 
+def test_an_adversarial_run_from_nothing_warns():
+    """Whether it was meant or forgotten: the paper's second stage starts from the first."""
+    adversarial = {"stage": "adversarial", "losses__adversarial": 1e-3}
+    assert "untrained generator" in loop.warning_of_start(make_tiny_config(**adversarial))
+    assert loop.warning_of_start(make_tiny_config(**adversarial, init_from="srresnet-x4")) is None
+    assert loop.warning_of_start(make_tiny_config()) is None
+
+
 @pytest.mark.parametrize("below", ["", "run"])
 def test_a_workdir_that_cannot_be_made(photos, below, capsys):
     workdir = photos / "notes.txt" / below
@@ -138,4 +171,5 @@ def test_truncated_pictures_are_reported_by_name(photos, tmp_path, capsys):
 def test_statuses(error, status, capsys):
     with pytest.raises(SystemExit) as stop, report_input_errors():
         raise error
-    assert stop.value.code == status and str(error) in capsys.readouterr().err
+    said = "run: cannot be read or written (Permission denied)" if isinstance(error, OSError) else str(error)
+    assert stop.value.code == status and said in capsys.readouterr().err

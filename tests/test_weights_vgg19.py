@@ -160,6 +160,7 @@ def test_a_converted_file_records_where_it_is_from_and_what_it_wants(whole, tmp_
     main(["vgg19", str(tmp_path / "theirs.npz"), "-o", str(out)])
     header = safe_open(out, framework="np").metadata()
     assert header["preprocessing"] == "caffe" and header["source"] == "Keras: theirs.npz"
+    assert header["source_sha256"] == hashlib.sha256((tmp_path / "theirs.npz").read_bytes()).hexdigest()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["theirs.npz", "vgg19.safetensors"]
 
     save_file(load_file(out), tmp_path / "bare.safetensors")

@@ -4,10 +4,11 @@ import json
 import pathlib
 from collections.abc import Iterable, Sequence
 
+from srgan_jax import progress
 from srgan_jax.errors import InputError
 from srgan_jax.evaluation import comparison, methods, scoring
 from srgan_jax.evaluation.report import Report
-from srgan_jax.evaluation.sets import parse_sets
+from srgan_jax.evaluation.sets import EvaluationSet, parse_sets
 from srgan_jax.evaluation.tables import table
 from srgan_jax.files import check_outputs, replace_text
 from srgan_jax.metrics import default_scorers, make_scorers
@@ -79,11 +80,19 @@ def evaluate_and_report(
     if not other:
         _check_no_old_comparison(out)
 
-    say = print if processes.is_first() else lambda text: None
+    say = progress.say if processes.is_first() else lambda text: None
     page, results = Report(), {}
     for name, (shown_method, folder) in shown.items():
         collect = page.collector(name) if report else None
-        results[name] = scoring.run(shown_method, sets, folder, metrics=scorers, on_image=collect)
+        with _progress_over(sets) as bar:
+
+            def on_image(*pictures, bar=bar, collect=collect):
+                bar.update()
+                if collect:
+                    collect(*pictures)
+
+            bar.note(name)
+            results[name] = scoring.run(shown_method, sets, folder, metrics=scorers, on_image=on_image)
         page.add(name, results[name])
         if shown_method is method:
             say(table(results[name]))
@@ -95,6 +104,12 @@ def evaluate_and_report(
     if report:
         order = [*simple, *([other.name] if other else []), method.name]
         say(f"\n{page.write(report, order=order)}")
+
+
+def _progress_over(sets: Sequence[EvaluationSet]) -> progress.Progress:
+    """How many pictures of some sets this process has scored; the first process shows it."""
+    count = sum(len(processes.share(range(len(pairs.stems)))) for pairs in sets)
+    return progress.Progress(count, unit="picture", hidden=not processes.is_first())
 
 
 def _check_comparable(method: methods.Method, other: methods.Method) -> None:

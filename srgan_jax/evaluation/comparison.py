@@ -19,12 +19,12 @@ def compare(results: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
 
     Returns:
       {"method", "other": what their results say of the two methods,
-       "datasets": {set: {protocol: {"psnr": difference, "ssim": difference}, metric: difference}}}. A difference is
+      "datasets": {set: {protocol: {"psnr": difference, "ssim": difference}, metric: difference}}}. A difference is
       {"mean_difference": of results - other, over the pictures in which both scores are finite,
-       "interval": its 95 % interval, from a percentile bootstrap over pictures (10,000 resamples, fixed seed),
-       "wilcoxon_p": of the paired two-sided Wilcoxon signed-rank test, which the paper uses (section 3.1),
-       "count": of those pictures,
-       "better": the name of the method on whose side the whole interval lies}.
+      "interval": its 95 % interval, from a percentile bootstrap over pictures (10,000 resamples, fixed seed),
+      "wilcoxon_p": of the paired two-sided Wilcoxon signed-rank test, which the paper uses (section 3.1),
+      "count": of those pictures,
+      "better": the name of the method on whose side the whole interval lies}.
       Intervals are null for fewer than two pictures; p is null where all differences are zero; "better" is null where
       the interval has zero in it.
     """

@@ -57,7 +57,7 @@ def create_method(
       InputError: there is no such method, or a network enlarges by another factor than `scale`.
     """
     if name not in INTERPOLATIONS:
-        return of_generator(generators.load(name), scale=scale, tile=tile, consistent=consistent)
+        return of_generator(generators.load(name, others=INTERPOLATIONS), scale=scale, tile=tile, consistent=consistent)
     scale = scale_or_default(scale)
     about = {"name": name, "precision": "float64, 8-bit after each pass"}
     method = Method(lambda pairs, i, lr: INTERPOLATIONS[name](lr, scale), scale, about)

@@ -1,9 +1,6 @@
 """One self-contained HTML page: the table, and crops of every picture side by side, as in the paper's figures."""
 
-import base64
 import functools
-import html
-import io
 import operator
 import pathlib
 from collections.abc import Callable, Sequence
@@ -12,37 +9,25 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from srgan_jax.evaluation import pages
 from srgan_jax.evaluation.tables import columns_of, notes, scores_table
 from srgan_jax.files import replace_text
+from srgan_jax.images.heat_map import heat_map
 from srgan_jax.images.montage import as_rgb, most_different_region
 from srgan_jax.metrics import LRPicture, SRPicture
 from srgan_jax.parallel import processes
+from srgan_jax.upscaling.invention import invention
 
 CROP = 128  # HR pixels on each side
 WIDTH = 320  # of the whole picture on the page, pixels
-
-STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 1500px; margin: 2rem auto; padding: 0 1rem; color: #222; }
-.table { overflow-x: auto; margin: 1rem 0; }
-table { border-collapse: collapse; }
-th, td { border: 1px solid #ccc; padding: .3rem .7rem; text-align: right; }
-th:first-child, td:first-child { text-align: left; }
-section { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; margin-bottom: 2.5rem; }
-h1, h3, p { overflow-wrap: anywhere; }
-h3 { width: 100%; margin: 0; }
-.whole { position: relative; line-height: 0; max-width: 100%; }
-.whole img { max-width: 100%; }
-.whole div { position: absolute; border: 2px solid #e33; box-shadow: 0 0 0 1px #fff; box-sizing: border-box; }
-figure { margin: 0; width: 200px; max-width: 100%; }
-figure img { width: 100%; image-rendering: pixelated; }
-figcaption { font-size: 12px; line-height: 1.35; overflow-wrap: anywhere; }
-"""
 
 
 class Report:
     """Collects crops while methods are evaluated, then writes the page.
 
-    The square shown of a picture is the one in which the first method added differs most from HR.
+    The square shown of a picture is the one in which the first method added differs most from HR. A heat map
+    shows how far the last two methods are apart there. Where they are a model of least error and an SRGAN, this is what
+    the SRGAN has invented.
     """
 
     def __init__(self):
@@ -50,7 +35,12 @@ class Report:
         self._pictures: dict[tuple[str, str], dict] = {}  # (set, stem) -> region, whole, crops
 
     def collector(self, label: str) -> Callable[..., None]:
-        """What scoring.run takes as `on_image` for the method that the page calls `label`."""
+        """What scoring.run takes as `on_image` for the method that the page calls `label`.
+
+        Raises:
+          InputError: Jinja2, which the page needs, is not installed.
+        """
+        pages.environment()
 
         def collect(dataset: str, stem: str, lr: LRPicture, sr: SRPicture, hr: SRPicture) -> None:
             picture = self._pictures.setdefault((dataset, stem), {})
@@ -58,9 +48,11 @@ class Report:
                 region = most_different_region(sr, hr, CROP)
                 whole = Image.fromarray(np.ascontiguousarray(as_rgb(hr)))
                 whole.thumbnail((WIDTH, WIDTH))
-                picture |= {"region": region, "size": hr.shape[:2], "whole": _embed(whole, "JPEG"), "crops": {}}
-                picture["hr"] = _embed(Image.fromarray(as_rgb(hr)[region]), "PNG")
-            picture["crops"][label] = _embed(Image.fromarray(as_rgb(sr)[picture["region"]]), "PNG")
+                picture |= {"region": region, "size": hr.shape[:2], "whole": pages.embed(whole, "JPEG")}
+                picture |= {"crops": {}, "levels": {}}
+                picture["hr"] = pages.embed(hr[region], "PNG")
+            picture["levels"][label] = as_rgb(sr[picture["region"]])
+            picture["crops"][label] = pages.embed(picture["levels"][label], "PNG")
 
         return collect
 
@@ -72,49 +64,48 @@ class Report:
         """Write DIRECTORY/index.html and return its path; `order` names the methods from left to right."""
         labels = list(order or self._methods)
         first = self._methods[labels[0]]
-        pictures = functools.reduce(operator.or_, processes.gather(self._pictures))
         means = [
             ([dataset, label], self._methods[label]["datasets"][dataset]["mean"])
             for dataset in first["datasets"]
             for label in labels
         ]
-        parts = [f"<h1>{html.escape(' · '.join(labels))}</h1>", scores_table(["set", "method"], means).html()]
-        parts += [f"<p><b>{html.escape(name)}</b>: {html.escape(text)}</p>" for name, text in notes(first)]
         columns = columns_of(means[0][1])
-        for (dataset, stem), picture in sorted(pictures.items()):
-            parts.append(f"<section><h3>{html.escape(dataset)} · {html.escape(stem)}</h3>{_whole(picture)}")
+
+        def described(dataset: str, stem: str, picture: dict[str, Any]) -> dict[str, Any]:
+            crops = []
             for label in labels:
                 scores = self._methods[label]["datasets"][dataset]["images"][stem]
                 lines = [f"{column.name}: {column.cell(scores)}" for column in columns]
-                parts.append(_figure(label, picture["crops"][label], lines))
-            parts.append(_figure("HR", picture["hr"], ["original"]) + "</section>")
+                crops.append((label, picture["crops"][label], lines))
+            crops.append(("HR", picture["hr"], ["original"]))
+            if len(labels) > 1:
+                other, last = labels[-2:]
+                apart = invention(*(picture["levels"][label] for label in (last, other)))
+                lines = ["the channel that differs most", f"mean: {apart.mean():.1f} levels"]
+                crops.append((f"|{last} − {other}|", pages.embed(heat_map(apart, unit="levels"), "PNG"), lines))
+            return {"name": f"{dataset} · {stem}", "whole": picture["whole"], "box": _box(picture), "crops": crops}
+
+        pictures = functools.reduce(operator.or_, processes.gather(self._pictures))
         path = pathlib.Path(directory) / "index.html"
         path.parent.mkdir(parents=True, exist_ok=True)
-        head = '<!doctype html><html lang="en"><meta charset="utf-8"><title>Evaluation</title>'
-        head += f'<meta name="viewport" content="width=device-width, initial-scale=1"><style>{STYLE}</style>'
         if processes.is_first():
-            replace_text(path, head + "\n".join(parts) + "</html>\n")
+            page = pages.render(
+                "evaluation.html",
+                title=" · ".join(labels),
+                table=scores_table(["set", "method"], means).html(),
+                notes=notes(first),
+                pictures=[described(*name, picture) for name, picture in sorted(pictures.items())],
+            )
+            replace_text(path, page)
         return path
 
 
-def _whole(picture: dict[str, Any]) -> str:
-    """HR with the shown square marked."""
+def _box(picture: dict[str, Any]) -> str:
+    """Where the square that is shown lies in the whole picture, as CSS."""
     rows, columns = picture["region"]
     height, width = picture["size"]
-    box = (
+    return (
         f"left:{100 * columns.start / width:.2f}%;top:{100 * rows.start / height:.2f}%;"
         f"width:{100 * (columns.stop - columns.start) / width:.2f}%;"
         f"height:{100 * (rows.stop - rows.start) / height:.2f}%"
     )
-    return f'<div class="whole"><img alt="HR" src="{picture["whole"]}"><div style="{box}"></div></div>'
-
-
-def _figure(label: str, source: str, lines: list[str]) -> str:
-    caption = "<br>".join([f"<b>{html.escape(label)}</b>", *map(html.escape, lines)])
-    return f'<figure><img alt="{html.escape(label)}" src="{source}"><figcaption>{caption}</figcaption></figure>'
-
-
-def _embed(image: Image.Image, kind: str) -> str:
-    data = io.BytesIO()
-    image.save(data, kind, quality=85)
-    return f"data:image/{kind.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"

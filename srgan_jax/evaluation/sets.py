@@ -6,11 +6,10 @@ from collections.abc import Callable, Iterable
 from fractions import Fraction
 
 import numpy as np
-from PIL import Image
 
 from srgan_jax.data.sources import FolderSource, Source
 from srgan_jax.errors import InputError
-from srgan_jax.images import ImageError, decode_image
+from srgan_jax.images import ImageError, decode_image, open_image
 from srgan_jax.images.resize import imresize
 from srgan_jax.metrics import LRPicture
 from srgan_jax.types import Picture
@@ -128,7 +127,7 @@ def read_exactly(path: pathlib.Path) -> Picture:
       ImageError: the file cannot be read, or holds a picture of another kind, whose conversion would change its score.
     """
     try:
-        with Image.open(path) as image:
+        with open_image(path) as image:
             mode, extra = image.mode, "transparency" in image.info
     except Exception:
         return decode_image(path, channels=None)  # which says what is wrong

@@ -1,0 +1,56 @@
+"""Pages in HTML that need no other file and load nothing: their templates (templates/), and pictures as text."""
+
+import base64
+import functools
+import io
+import pathlib
+import re
+
+import numpy as np
+from PIL import Image
+
+from srgan_jax.errors import InputError
+from srgan_jax.images.montage import as_rgb
+
+
+@functools.cache
+def environment():
+    """The templates, in which every value is escaped.
+
+    Raises:
+      InputError: Jinja2 is not installed.
+    """
+    try:
+        import jinja2
+        import markupsafe
+    except ImportError:
+        raise InputError("pages need Jinja2: pip install 'srgan-jax[eval]' (requirements-eval.txt).") from None
+
+    def code(text: str) -> markupsafe.Markup:
+        """Text in which `words between backticks` are set as code."""
+        return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(text))))
+
+    loader = jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates")
+    options = {"autoescape": True, "undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
+    templates = jinja2.Environment(loader=loader, **options)
+    templates.filters["code"] = code
+    return templates
+
+
+def render(template: str, **values) -> str:
+    """Fill a template of templates/ with values. What is HTML or SVG already is marked by the template as safe."""
+    return environment().get_template(template).render(**values)
+
+
+def embed(picture: np.ndarray | Image.Image, kind: str, *, quality: int = 85) -> str:
+    """A picture as the text of an address.
+
+    Args:
+      picture: uint8 [H, W, 1 or 3], or a Pillow image.
+      kind: "PNG", or with losses "JPEG" or "WEBP".
+      quality: 1 to 100, of formats with losses.
+    """
+    data = io.BytesIO()
+    image = picture if isinstance(picture, Image.Image) else Image.fromarray(np.ascontiguousarray(as_rgb(picture)))
+    image.save(data, kind, quality=quality)
+    return f"data:image/{kind.lower()};base64,{base64.b64encode(data.getvalue()).decode()}"
