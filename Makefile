@@ -11,13 +11,14 @@ PYTEST_ARGS ?=
 
 PIP := "$(VENV)/bin/python" -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help demo test test-all lint setup clean
+.PHONY: help demo test test-all lint docs setup clean
 
 help:
 	@echo "make demo      train, evaluate, upscale at a small size; results in $(DEMO_OUT) (DEMO_ARGS=... are passed on)"
 	@echo "make test      run the tests (PYTEST_ARGS=... are passed on)"
 	@echo "make test-all  run the slow tests too"
 	@echo "make lint      check style, format and the direction of imports"
+	@echo "make docs      build the documentation site into site/; open site/index.html"
 	@echo "make setup     only install what the demo and the tests need into $(VENV)"
 	@echo "make clean     remove $(VENV), the environments of .ci/run, and caches; trained models stay"
 
@@ -34,6 +35,9 @@ lint: $(VENV)/.installed-dev
 	"$(VENV)/bin/python" -m ruff check .
 	"$(VENV)/bin/python" -m ruff format --check .
 	"$(VENV)/bin/lint-imports" --no-cache
+
+docs: $(VENV)/.installed-docs
+	NO_MKDOCS_2_WARNING=1 "$(VENV)/bin/python" -m mkdocs build --strict --quiet
 
 setup: $(VENV)/.installed-dev
 
@@ -54,17 +58,24 @@ $(VENV)/.made:
 	"$$python" -m venv "$(VENV)"
 	@touch "$@"
 
-$(VENV)/.installed-run: requirements.txt $(VENV)/.made
-	@echo "Installing requirements.txt into $(VENV) (once, a few minutes)."
-	@$(PIP) -r requirements.txt
+# What the demo needs: the core, training and evaluation.
+RUN := requirements.txt requirements-train.txt requirements-eval.txt
+
+$(VENV)/.installed-run: $(RUN) $(VENV)/.made
+	@echo "Installing what training and evaluation need into $(VENV) (once, a few minutes)."
+	@$(PIP) $(RUN:%=-r %)
 	@touch "$@"
 
 $(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed-run
 	@echo "Installing requirements-dev.txt into $(VENV) (once)."
-	@$(PIP) -r requirements.txt -r requirements-dev.txt
+	@$(PIP) $(RUN:%=-r %) -r requirements-dev.txt
+	@touch "$@"
+
+$(VENV)/.installed-docs: requirements-docs.txt $(VENV)/.installed-dev
+	@$(PIP) $(RUN:%=-r %) -r requirements-docs.txt
 	@touch "$@"
 
 clean:
 	@if [ -f "$(VENV)/pyvenv.cfg" ]; then rm -rf "$(VENV)"; fi
-	rm -rf .ci/.venv* .pytest_cache .ruff_cache build *.egg-info
+	rm -rf .ci/.venv* .pytest_cache .ruff_cache build dist site *.egg-info
 	find . -name __pycache__ -type d -not -path "./.git/*" -prune -exec rm -rf {} +

@@ -17,7 +17,7 @@ from torch.nn import functional as F
 
 
 class Generator(nn.Module):
-    """Any release file that srgan_jax has written since version 0.2."""
+    """Any release file whose header lists the operations of its network."""
 
     def __init__(self, path):
         super().__init__()
@@ -73,6 +73,13 @@ class Generator(nn.Module):
 
     def run_affine(self, operation, x):
         return operation["factor"] * x + operation["shift"]
+
+    def run_mix(self, operation, x):
+        matrix, shift = (torch.tensor(operation[name], dtype=x.dtype, device=x.device) for name in ("matrix", "shift"))
+        return F.conv2d(x, matrix[:, :, None, None], shift)
+
+    def run_concat(self, operation, *xs):
+        return torch.cat(xs, dim=1)
 
     def run_shuffle(self, operation, x):
         factor, (n, _, h, w) = operation["factor"], x.shape

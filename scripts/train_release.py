@@ -59,6 +59,7 @@ telling who or what is in one.
 **Licence.** The photographs behind these weights were published for research, most without a stated licence. So the
 weights are for research use too; the Apache licence of the code does not cover them.
 """
+LICENSE = "for research use only, as the photographs that the weights have learned from were published for research"
 LIMITS = {
     "content": "It was trained for the least squared error: what cannot be known is left smooth.",
     "adversarial": "It invents detail that looks plausible and need not have been there.",
@@ -185,7 +186,8 @@ def main():
         if name in SHIPPED:
             shipped = arguments.pretrained / f"{SHIPPED[name]}.safetensors"
             results = arguments.out / "eval" / name / "results.json"
-            run("-m", "srgan_jax.weights", "release", half, "--half", "--results", results, "-o", shipped)
+            described = ("--results", results, "--license", LICENSE)
+            run("-m", "srgan_jax.weights", "release", half, "--half", *described, "-o", shipped)
             replace_text(shipped.with_suffix(".md"), model_card(name, shipped, arguments))
 
 

@@ -29,6 +29,11 @@ def of_file(path: str | pathlib.Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def name_bytes(name: str) -> bytes:
+    """Encode a file's name for a digest. Names whose bytes are no UTF-8 are encoded too."""
+    return name.encode("utf-8", "surrogatepass")
+
+
 def of_json(value: Any) -> str:
     """Return the SHA-256 of a JSON value. The order of an object's keys does not matter."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()

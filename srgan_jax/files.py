@@ -47,9 +47,9 @@ def replacing(path: str | pathlib.Path) -> Iterator[pathlib.Path]:
 
 
 def replace_text(path: str | pathlib.Path, text: str) -> None:
-    """Write a text file in UTF-8, in place of the one that may be there."""
+    """Write a text file in UTF-8, in place of the one that may be there. Names that are no UTF-8 are escaped."""
     with replacing(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+        partial.write_text(text, encoding="utf-8", errors="backslashreplace")
 
 
 @contextlib.contextmanager
@@ -93,15 +93,15 @@ def check_outputs(
       InputError: an output is one of the inputs, two outputs have one path, or a link leads out of `folder`. An input
         is recognised under another name too: in other letters' case, or through a symbolic or hard link.
     """
-    inputs = {pathlib.Path(path).resolve() for path in inputs}
-    identities = {_identity(path) for path in inputs if path.exists()}
+    inputs = {os.path.realpath(path) for path in inputs}
+    identities = {_identity(path) for path in inputs if os.path.exists(path)}
     origins = {}
     for path, origin in outputs:
         path = pathlib.Path(path)
         if path in origins:
             raise InputError(f"{origins[path]} and {origin} would both be written to {path}; rename one.")
         origins[path] = origin
-        if path.resolve() in inputs or (path.exists() and _identity(path) in identities):
+        if os.path.realpath(path) in inputs or (os.path.exists(path) and _identity(path) in identities):
             raise InputError(f"{path} is an input and would be overwritten; choose another place for the output.")
         if folder is not None and not is_within(path.parent, folder):
             raise InputError(f"{path}: a link leads out of {folder}; choose another place for the output.")
@@ -109,10 +109,11 @@ def check_outputs(
 
 def is_within(path: str | pathlib.Path, folder: str | pathlib.Path) -> bool:
     """Say whether a path lies in a folder once links are followed."""
-    return pathlib.Path(path).resolve().is_relative_to(pathlib.Path(folder).resolve())
+    # Path.resolve would raise an error for links that lead to each other.
+    return pathlib.Path(os.path.realpath(path)).is_relative_to(os.path.realpath(folder))
 
 
-def _identity(path: pathlib.Path) -> tuple[int, int]:
+def _identity(path: str | pathlib.Path) -> tuple[int, int]:
     """Return the two numbers by which the system knows a file, whatever its name."""
-    status = path.stat()
+    status = os.stat(path)
     return status.st_dev, status.st_ino

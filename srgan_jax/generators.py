@@ -3,12 +3,15 @@
 import dataclasses
 import logging
 import pathlib
+from collections.abc import Iterable
 
 import jax
 import numpy as np
 
 from srgan_jax import digests, upscaling
-from srgan_jax.errors import InputError, nearest_name
+from srgan_jax.data.arrays import value_range
+from srgan_jax.data.degradations import changes_lr
+from srgan_jax.errors import InputError, install, nearest_name
 from srgan_jax.models import (
     GeneratorNetwork,
     architecture_in,
@@ -18,11 +21,16 @@ from srgan_jax.models import (
 )
 from srgan_jax.photos.enlarging import enlarge_images
 from srgan_jax.types import Variables
-from srgan_jax.weights import checkpoints, release
+from srgan_jax.upscaling.values import enlarge_values
+from srgan_jax.weights import hub, release
+from srgan_jax.weights.manifest import DamagedError
+from srgan_jax.weights.matching import check_same_arrays
 
 EMA = ":ema"  # after a run's directory
 
 _log = logging.getLogger("srgan_jax")
+
+REFERENCE = "srresnet-x4"  # the shipped model that was trained for the least error
 
 SHIPPED = pathlib.Path(__file__).parent / "pretrained"
 
@@ -43,6 +51,13 @@ class Generator:
     name: str
     info: dict
 
+    def __repr__(self) -> str:
+        count = sum(np.size(array) for array in jax.tree.leaves(self.variables["params"]))
+        return (
+            f"<Generator {self.name!r}: {self.architecture['network']}, {self.module.scale} times, "
+            f"{self.module.channels} channels, {count:,} parameters>"
+        )
+
     @property
     def architecture(self) -> dict:
         """What makes the network again: models.create_generator(architecture)."""
@@ -52,6 +67,16 @@ class Generator:
         """Digest of names, shapes and bytes of all arrays: the same whatever file they came in."""
         return digests.of_variables(self.variables)
 
+    def push_to_hub(self, address: str, *, private: bool | None = None, half: bool = False) -> str:
+        """Upload the generator with a model card to the Hugging Face Hub; returns the commit's address (hub.push).
+
+        Args:
+          address: "USER/NAME", perhaps with "hf://" before it or "@BRANCH" after it.
+          private: whether a new repository is private; by default as the Hub's settings of the user say.
+          half: whether to store float16, which halves the file.
+        """
+        return hub.push(self, address, private=private, half=half)
+
     def upscale(
         self,
         pictures,
@@ -59,6 +84,8 @@ class Generator:
         scale: float | None = None,
         ensemble: bool = False,
         consistent: bool | None = None,
+        max_invention: float | None = None,
+        reference: "Generator | str | pathlib.Path" = REFERENCE,
         tile: int = upscaling.TILE,
     ):
         """Enlarge a picture, or a list of them, on all local devices; a list is quicker than one by one.
@@ -70,10 +97,48 @@ class Generator:
           ensemble: average the results for the eight flips and turns of the picture: better, and takes 8 times as long.
           consistent: make results whose bicubic reduction is the picture (upscaling.make_consistent); by default as
             `info` says of the model ("consistent").
+          max_invention: the most levels of 8 bits, from 0 to 255, by which a result may leave that of `reference` in
+            each pixel and channel (upscaling.invention); a consistent result is consistent as far as this allows.
+          reference: a Generator that was trained for the least error, or what `load` takes; `max_invention` needs it.
           tile: LR pixels computed at once in each direction; 0: all of a picture.
         """
+        networks = [self]
+        if max_invention is not None:
+            networks.append(reference if isinstance(reference, Generator) else load(reference))
+        upscaler, *compared = (
+            upscaling.Upscaler(network, tile=tile, ensemble=ensemble, devices=jax.local_devices())
+            for network in networks
+        )
+        compared = compared[0] if compared else None
+        return enlarge_images(
+            pictures, upscaler, scale=scale, consistent=consistent, reference=compared, max_invention=max_invention
+        )
+
+    def upscale_values(
+        self, values, *, ends: tuple[float, float] | None = None, ensemble: bool = False, tile: int = upscaling.TILE
+    ):
+        """Enlarge an array of measurements at its full depth, such as depth, heat or the channels of a microscope.
+
+        Args:
+          values: [H, W] or [H, W, C] of any integer or floating-point dtype; NaN marks a pixel without a value.
+          ends: the lowest and the highest value, to which the network's range belongs; by default those of the training
+            (config.data.range), or all that an integer dtype holds.
+          ensemble, tile: see `upscale`.
+
+        Returns:
+          float32 of scale · H x scale · W pixels, as many channels and the unit of `values`. NaN stays NaN.
+
+        Raises:
+          InputError: the network takes another number of channels, or the range is not known.
+        """
+        values = np.asarray(values)
+        picture = values[..., None] if values.ndim == 2 else values
+        trained = self.info.get("config", {}).get("data", {}).get("range", ())
+        known = value_range(trained if ends is None else ends, values.dtype, name="the array", field="ends")
         upscaler = upscaling.Upscaler(self, tile=tile, ensemble=ensemble, devices=jax.local_devices())
-        return enlarge_images(pictures, upscaler, scale=scale, consistent=consistent)
+        return enlarge_values(picture, upscaler, known).reshape(
+            *(self.module.scale * side for side in values.shape[:2]), *values.shape[2:]
+        )
 
 
 def create(module: GeneratorNetwork, variables: Variables, *, name: str, info: dict) -> Generator:
@@ -82,8 +147,11 @@ def create(module: GeneratorNetwork, variables: Variables, *, name: str, info: d
     Raises:
       InputError: the arrays are not those of the network, or not finite; the message names the first.
     """
-    checkpoints.check_same_arrays(name, variables, expected_variables(module))
-    for key, array in sorted(digests.flat(variables).items()):
+    flat, blocks = digests.flat(variables), getattr(module, "num_blocks", 0)
+    if blocks > len(flat):  # It takes a minute to find out what arrays a thousand blocks have.
+        raise InputError(f"{name} is damaged: it says that it has {blocks} blocks, but it holds {len(flat)} arrays.")
+    check_same_arrays(name, variables, expected_variables(module))
+    for key, array in sorted(flat.items()):
         if not np.isfinite(array).all():
             raise InputError(
                 f"{name}: {key} holds NaN or infinite values; the file is damaged or its training diverged."
@@ -96,37 +164,56 @@ def shipped_names() -> list[str]:
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
+def _find_checkpoints(path: pathlib.Path, step: int | None) -> list[pathlib.Path]:
+    """checkpoints.find_checkpoints; an InputError where orbax, which reads them, is not installed."""
+    try:
+        from srgan_jax.weights.checkpoints import find_checkpoints
+    except ImportError:
+        raise InputError(f"{path}: checkpoints need orbax: {install('train')}.") from None
+    return find_checkpoints(path, step=step)
+
+
 def _read_checkpoint(paths: list[pathlib.Path], *, ema: bool) -> tuple[pathlib.Path, dict, dict, dict]:
     """(path, architecture, variables, info) of the first checkpoint that is not damaged; the others are named."""
+    from srgan_jax.weights import checkpoints  # imports orbax, which release files do not need
+
     for path in paths:
         try:
             config, variables = checkpoints.read_generator(path, ema=ema)
             metrics = checkpoints.read_metrics(path)
-        except checkpoints.DamagedError as error:
+        except DamagedError as error:
             if path == paths[-1]:
                 raise
             _log.warning("%s Another checkpoint of the run is taken.", error)
             continue
         step = int(path.name) if path.name.isdecimal() else None
-        return path, architecture_in(config), variables, {"config": config, "step": step, "evaluation": metrics}
+        try:
+            architecture = architecture_in(config)
+        except InputError as error:
+            raise InputError(f"{path} is damaged, or of another version of srgan_jax: {error}") from None
+        return path, architecture, variables, {"config": config, "step": step, "evaluation": metrics}
     raise AssertionError("find_checkpoints gives at least one path")
 
 
-def load(path, *, step: int | None = None) -> Generator:
+def load(path, *, step: int | None = None, others: Iterable[str] = ()) -> Generator:
     """Load a generator for evaluation and upscaling.
 
     Args:
       path: a name out of shipped_names(), a run directory (its best checkpoint is taken), one checkpoint of it, or
-        an exported .safetensors file; with ":ema" after it a run's or checkpoint's running average of the generator.
+        an exported .safetensors file; with ":ema" after it a run's or checkpoint's running average of the generator;
+        or "hf://USER/NAME", a repository of the Hugging Face Hub.
       step: of a run directory, the checkpoint to take instead of the best.
+      others: further names that the caller knows, which the message about an unknown name offers too.
 
     Raises:
       InputError: nothing there, or its arrays do not fit the architecture that it states.
     """
     name, ema = str(path), str(path).endswith(EMA)
     path = SHIPPED / f"{name}.safetensors" if name in shipped_names() else pathlib.Path(name.removesuffix(EMA))
+    if name.startswith(hub.PREFIX):
+        path = hub.fetch(name)
     if path.is_dir():
-        path, architecture, variables, info = _read_checkpoint(checkpoints.find_checkpoints(path, step=step), ema=ema)
+        path, architecture, variables, info = _read_checkpoint(_find_checkpoints(path, step), ema=ema)
     elif ema:
         raise InputError(f"{path}{EMA}: expected a run or checkpoint directory before {EMA}.")
     elif path.suffix == ".safetensors":
@@ -137,9 +224,9 @@ def load(path, *, step: int | None = None) -> Generator:
             "python -m srgan_jax.weights import makes one of other projects' generators."
         )
     else:
-        known = nearest_name(name, shipped_names())
+        known = nearest_name(name, [*shipped_names(), *others])
         raise InputError(f"{path}: no such file or directory, and no name of a shipped model; {known}")
-    if info.get("config", {}).get("stage") == "adversarial":
+    if info.get("config", {}).get("stage") == "adversarial" and not changes_lr(info["config"]):
         info = {"consistent": True} | info  # what a GAN invents is not to contradict the picture
     try:
         module = create_generator(architecture)

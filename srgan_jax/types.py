@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, Shaped, UInt8, UInt16
+from jaxtyping import Array, Bool, Float, Int, Shaped, UInt8, UInt16
 
 AnyArray = jax.Array | np.ndarray
 
@@ -33,6 +33,7 @@ Key = jax.Array  # of jax.random
 __all__ = [
     "AnyArray",
     "Array",
+    "Bool",
     "DeepPicture",
     "Dtype",
     "Features",

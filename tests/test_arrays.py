@@ -236,6 +236,6 @@ def test_a_run_on_arrays(folder, tmp_path):
         assert image.size == (48, 40) and image.mode == "RGB"
     trained = generators.load(tmp_path / "run")
     assert trained.upscale_values(np.load(folder / "1.npy")).shape == (160, 192, 2)
-    config.data.degradation.last.jpeg = 0.5
+    config.data.degradation.last.gaussian = 0.5
     with pytest.raises(InputError, match=r"config\.data\.degradation is for pictures of 8 bits"):
         loop.train(config, tmp_path / "other")

@@ -74,7 +74,10 @@ def make_config(*, discriminator="small", **changes):
 
 
 def two_steps(config, *, rows=2):
-    """(state before, state after, metrics of the second step); everything is finite and every network has moved."""
+    """(state before, state after, metrics of the second step); everything is finite and every network has moved.
+
+    The last bias of the discriminator may stay: what HR and SR ask of it can cancel out exactly.
+    """
     stage = stages.create_stage(config)
     state = before = quick_jit(stage.init)(jax.random.key(0))
     step, batch = quick_jit(stage.step), make_tiny_batch(config, rows=rows)
@@ -83,7 +86,8 @@ def two_steps(config, *, rows=2):
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves((state, metrics)))
     for name in before:
         old, new = (flatten_dict(networks[name].params, sep="/") for networks in (before, state))
-        assert [key for key in old if np.array_equal(old[key], new[key])] == []
+        still = {key for key in old if np.array_equal(old[key], new[key])}
+        assert still <= ({"dense1/bias", "patch/bias", "conv9/bias"} if name == "d" else set())
     return before, state, metrics
 
 

@@ -1,16 +1,55 @@
 """What the command-line scripts share."""
 
+import argparse
 import contextlib
+import logging
 import os
 import sys
 import threading
+import warnings
 
-from absl import logging
-
-from srgan_jax.errors import InputError, Interrupted, NonFiniteError
+from srgan_jax import __version__
+from srgan_jax.errors import InputError, Interrupted, NonFiniteError, install, printable
 
 # Exit statuses: bad input 2, as argparse has it; a run that diverged 1; a run that was told to stop 128 + SIGTERM.
 STATUSES = {InputError: 2, OSError: 2, NonFiniteError: 1, Interrupted: 143}
+
+
+# The extra that brings a package which the core lacks.
+EXTRAS = dict.fromkeys(("ml_collections", "optax", "orbax", "skimage", "tensorboardX", "tensorflow_datasets"), "train")
+EXTRAS |= {"jinja2": "eval", "gradio": "app", "huggingface_hub": "hub", "starlette": "study", "uvicorn": "study"}
+EXTRAS |= dict.fromkeys(("choix", "krippendorff", "markdown_it", "statsmodels"), "study")
+
+
+def add_version(parser: argparse.ArgumentParser) -> None:
+    """The flag --version; and --print-completion, which makes a shell complete the flags, where shtab is installed."""
+    parser.add_argument(
+        "--version", action="version", version=f"srgan_jax {__version__}", help="print the version and end"
+    )
+    with contextlib.suppress(ImportError):
+        import shtab
+
+        parser.add_argument(
+            "--print-completion",
+            action=_PrintCompletion,
+            choices=shtab.SUPPORTED_SHELLS,
+            default=argparse.SUPPRESS,
+            help="print a script that makes this shell complete the flags",
+        )
+
+
+class _PrintCompletion(argparse.Action):
+    def __call__(self, parser, namespace, values, option_string=None):
+        import shtab
+
+        print(shtab.complete(parser, values))
+        parser.exit()
+
+
+def add_common_flags(parser: argparse.ArgumentParser) -> None:
+    """--quiet, and what add_version adds."""
+    parser.add_argument("--quiet", action="store_true", help="show no progress, and print only errors and warnings")
+    add_version(parser)
 
 
 def add_process_flags(parser):
@@ -21,17 +60,79 @@ def add_process_flags(parser):
     group.add_argument("--process", type=int, metavar="I", help="which of them this is, from 0")
 
 
+def _sentence(error: Exception) -> str:
+    """An error in words: the system's errors by the file that they are about, without their numbers."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return printable(f"{error.filename}: cannot be read or written ({error.strerror}).")
+    return str(error)
+
+
+def quiet_absl() -> None:
+    """Keep absl's log from the terminal: orbax reports every step there, and each error with its traceback."""
+    with contextlib.suppress(ImportError):
+        import absl.logging
+
+        absl.logging.set_verbosity(absl.logging.FATAL)
+
+
+class _Sentences(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        print(f"Warning: {printable(record.getMessage())}", file=sys.stderr)
+
+
+@contextlib.contextmanager
+def _warnings_in_sentences():
+    """Print the warnings of this package one a line, whatever level absl has given to the other loggers."""
+    logger, handler = logging.getLogger("srgan_jax"), _Sentences(logging.WARNING)
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.setLevel(logging.WARNING)
+    logger.propagate = False
+    # The error that a reader raises says what is wrong with a picture. Its remarks on the way need not be seen.
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"PIL\.")
+            yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before[0])
+        logger.propagate = before[1]
+
+
+def _ignore_closed_loops() -> None:
+    """Keep from the terminal what tensorstore's threads report, to the end, after a checkpoint could not be saved.
+
+    Each of its pending writes then finds that orbax has closed the event loop. The error that matters is raised anyway.
+    """
+
+    def report(kind, error, trace):
+        if not (kind is RuntimeError and str(error) == "Event loop is closed"):
+            sys.__excepthook__(kind, error, trace)
+
+    if sys.excepthook is sys.__excepthook__:
+        sys.excepthook = report
+
+
 @contextlib.contextmanager
 def report_input_errors():
     """Print what a user can mend as one sentence and exit with its status; let defects keep their traceback."""
-    logging.set_verbosity(logging.ERROR)  # orbax reports every step that it takes
+    quiet_absl()
+    _ignore_closed_loops()
     try:
-        yield
+        with _warnings_in_sentences():
+            yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        print(f"Error: this needs {package}: {install(EXTRAS[package])}", file=sys.stderr)
+        raise SystemExit(2) from None
     except KeyboardInterrupt:
         raise SystemExit(130) from None
     except tuple(STATUSES) as error:
         status = next(status for kind, status in STATUSES.items() if isinstance(error, kind))
-        print(error if isinstance(error, Interrupted) else f"Error: {error}", file=sys.stderr)
+        print(error if isinstance(error, Interrupted) else f"Error: {_sentence(error)}", file=sys.stderr)
         if any(thread.name.startswith("srgan-data") for thread in threading.enumerate()):
             sys.stdout.flush()
             os._exit(status)  # a thread waits for a picture that does not come, and Python would wait for the thread

@@ -9,18 +9,18 @@ import os
 import signal
 import threading
 
-import tqdm
 from etils import epath
 
-from srgan_jax.commands.common import report_input_errors
+from srgan_jax.commands.common import add_common_flags, report_input_errors
 from srgan_jax.data import crops
-from srgan_jax.errors import InputError
+from srgan_jax.errors import InputError, install
+from srgan_jax.progress import Progress, be_quiet, say
 
 
 def run_processes(plan: crops.Plan, shards: list[int], *, workers: int) -> None:
-    """Write the shards in so many processes of this machine (one: in this one), with a progress bar."""
+    """Write the shards in so many processes of this machine (one: in this one), and show how far they have come."""
     done = plan.count - sum(plan.shard_length(shard) for shard in shards)
-    with tqdm.tqdm(total=plan.count, initial=done, unit="crop", smoothing=0.05) as bar:
+    with Progress(plan.count, unit="crop", done=done) as bar:
         if workers == 1:
             for shard in shards:
                 bar.update(crops.write_shard(plan, shard))
@@ -57,7 +57,7 @@ def run_beam(plan: crops.Plan, shards: list[int], *, runner: str, options: list[
         import apache_beam as beam
         from apache_beam.options.pipeline_options import PipelineOptions
     except ImportError:
-        raise InputError("--runner needs Apache Beam: pip install -r requirements-beam.txt") from None
+        raise InputError(f"--runner needs Apache Beam: {install('beam')}.") from None
     with beam.Pipeline(options=PipelineOptions([f"--runner={runner}", *options])) as pipeline:
         spread = pipeline | beam.Create(shards) | beam.Reshuffle()  # else one worker would get them all
         spread | beam.Map(functools.partial(crops.write_shard, plan))
@@ -86,6 +86,7 @@ def run(argv=None):
     add("--workers", type=int, default=os.cpu_count(), help="processes (default: one per core)")
     add("--runner", help="run on Apache Beam instead: DirectRunner, DataflowRunner, FlinkRunner, SparkRunner …; "
         "further options are Beam's")  # fmt: skip
+    add_common_flags(parser)
     arguments, beam_options = parser.parse_known_args(argv)
     if beam_options and not arguments.runner:
         parser.error(f"unrecognized arguments: {' '.join(beam_options)}")
@@ -93,6 +94,7 @@ def run(argv=None):
         raise InputError(f"--workers must be at least 1, got {arguments.workers}.")
     crops.check_out(arguments.out)
     fields = vars(arguments)
+    be_quiet(fields.pop("quiet"))
     runner, workers = fields.pop("runner"), fields.pop("workers")
     plan = crops.create_plan(**fields)
     shards = crops.unfinished(plan)
@@ -103,8 +105,8 @@ def run(argv=None):
     complete = (plan.directory / "features.json").exists()
     manifest = json.loads((plan.directory / "manifest.json").read_text()) if complete else crops.write_metadata(plan)
     out = epath.Path(plan.out)
-    print(f"{plan.directory}: {plan.count} crops in {plan.shards} shards, {len(manifest['skipped'])} pictures left out")
-    print(f"--config.data.source=tfds --config.data.path={out.parent} --config.data.name={out.name}")
+    say(f"{plan.directory}: {plan.count} crops in {plan.shards} shards, {len(manifest['skipped'])} pictures left out")
+    say(f"--config.data.source=tfds --config.data.path={out.parent} --config.data.name={out.name}")
 
 
 def main(argv=None):

@@ -2,7 +2,8 @@
 
 import argparse
 
-from srgan_jax.commands.common import add_process_flags, report_input_errors
+from srgan_jax.commands.common import add_common_flags, add_process_flags, report_input_errors
+from srgan_jax.progress import be_quiet
 
 EXAMPLES = """examples:
   srgan-eval --ckpt runs/srgan --data Set5=data/Set5 Set14=data/Set14 --out out/srgan
@@ -50,7 +51,12 @@ def parse_arguments(arguments=None):
     parser.add_argument("--scale", type=int, help="of bicubic, nearest and --sr (default: 4); a network has its own")
     parser.add_argument("--tile", type=int, help="LR pixels computed at once in each direction; 0: whole pictures")
     add_process_flags(parser)
-    return parser.parse_args(arguments)
+    add_common_flags(parser)
+    parsed = parser.parse_args(arguments)
+    be_quiet(parsed.quiet)
+    if parsed.scale is not None and parsed.scale < 1:
+        parser.error(f"argument --scale: expected a whole number of at least 1, got {parsed.scale}")
+    return parsed
 
 
 def run(flags) -> None:

@@ -7,7 +7,7 @@ python -m srgan_jax.commands.plane plane.svg out/bicubic --blend srresnet-x4 srg
 
 import argparse
 
-from srgan_jax.commands.common import report_input_errors
+from srgan_jax.commands.common import add_version, report_input_errors
 
 
 def parse_arguments(arguments=None):
@@ -27,6 +27,7 @@ def parse_arguments(arguments=None):
     parser.add_argument("--blend", nargs=2, metavar=("A", "B"), help="also a curve of the generators between two")
     parser.add_argument("--data", nargs="+", metavar="NAME=DIR", help="the pictures for the curve, as for eval.py")
     parser.add_argument("--out", metavar="DIR", help="directory for the curve's results")
+    add_version(parser)
     parsed = parser.parse_args(arguments)
     if not (parsed.results or parsed.blend):
         parser.error("name folders of results, or --blend")

@@ -7,19 +7,31 @@ Any field of configs/base.py can be overridden as --config.FIELD=VALUE. The same
 checkpoint in the work directory.
 """
 
-import ml_collections
-from absl import app, flags, logging
-from ml_collections import config_flags
+import functools
+import inspect
+import json
+import pathlib
+import re
+import sys
 
-from srgan_jax.commands.common import report_input_errors
-from srgan_jax.configs import base
+import srgan_jax
+from srgan_jax.commands.common import quiet_absl, report_input_errors
 from srgan_jax.errors import InputError, nearest_name
+from srgan_jax.progress import be_quiet
 
-CONFIG = config_flags.DEFINE_config_file("config", None, "File with get_config(), such as configs/srgan_vgg54.py.")
+with report_input_errors():  # names the extra that is missing
+    import ml_collections
+    from absl import app, flags
+    from ml_collections import config_flags
+
+    from srgan_jax.configs import base
+
+CONFIG = config_flags.DEFINE_config_file("config", None, "The recipe: a file with get_config(), or the name of one.")
 WORKDIR = flags.DEFINE_string("workdir", None, "Directory of the run: checkpoints, logs, samples.")
 COORDINATOR = flags.DEFINE_string("coordinator", None, "HOST:PORT of process 0, where no launcher tells it.")
 PROCESSES = flags.DEFINE_integer("processes", None, "How many processes there are, where no launcher tells it.")
 PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0.")
+QUIET = flags.DEFINE_boolean("quiet", False, "Show no progress, and print only errors and warnings.")
 
 
 def field_names(config, prefix=""):
@@ -39,11 +51,85 @@ def check_field_names(argv):
             raise InputError(f"--config.{name}: no such field; {nearest_name(name, known)}")
 
 
+def recipes() -> dict[str, pathlib.Path]:
+    """The configs that come with the package, by name."""
+    folder = pathlib.Path(base.__file__).parent
+    return {path.stem: path for path in sorted(folder.glob("*.py")) if path.stem not in ("__init__", "base")}
+
+
+def with_config_file(argv):
+    """The arguments, in which a config that is named as in the repository or by its name alone is the package's file.
+
+    Raises:
+      InputError: there is no such config.
+    """
+    argv = list(argv)
+    for i, word in enumerate(argv):
+        flag, equals, value = word.partition("=")
+        if flag not in ("--config", "-config"):
+            continue
+        place = i if equals else i + 1
+        value = value if equals else argv[place] if place < len(argv) else ""
+        path, colon, argument = value.partition(":")
+        if not value or pathlib.Path(path).is_file():
+            continue
+        known = recipes()
+        if pathlib.Path(path).stem not in known:
+            raise InputError(f"--config: there is no file {path}, and the recipes are {', '.join(known)}.")
+        found = f"{known[pathlib.Path(path).stem]}{colon}{argument}"
+        argv[place] = f"{flag}={found}" if equals else found
+    return argv
+
+
+def help_text() -> str:
+    """What `--help` prints: how to call the command, the recipes, and every field with its default."""
+    lines = [__doc__.strip(), "", "flags:"]
+    lines += [
+        f"  --{flag.name}  {flag.help}"
+        for flag in map(flags.FLAGS.__getitem__, ("config", "workdir", "quiet", "coordinator", "processes", "process"))
+    ]
+    lines += ["  --version  Print the version and end.", "", f"recipes: {', '.join(recipes())}", "", "fields:"]
+    return "\n".join([*lines, *field_lines()])
+
+
+def field_lines():
+    """A line for each field of the config: its default, and the comment behind it in configs/base.py."""
+    config = base.get_config()
+    source = inspect.getsource(base)
+    comments = dict(re.findall(r"^    (?:config|fields)\.(\S+) = .*?  # (.*)$", source, re.MULTILINE))
+    before = ""
+    for line in inspect.getsource(base.get_config).splitlines():
+        if heading := re.match(r"    # (.*)", line):
+            yield f"  {heading[1]}" if before.startswith("    #") else f"\n  {heading[1]}"
+        elif (field := re.match(r"    config\.(\S+) = (.*)", line)) and not field[2].startswith("ml_collections."):
+            value = functools.reduce(getattr, field[1].split("."), config)
+            leaves = {field[1]: value}
+            if isinstance(value, ml_collections.ConfigDict):
+                leaves = {f"{field[1]}.{name}": leaf for name, leaf in flat_fields(value)}
+            for name, leaf in leaves.items():
+                comment = comments.get(name, comments.get(name.rpartition(".")[2], ""))
+                yield f"  --config.{name}={json.dumps(leaf)}  {comment}".rstrip()
+        before = line
+
+
+def flat_fields(config, prefix=""):
+    """(path, value) of every field of a config that holds no fields itself."""
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            yield from flat_fields(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name, value
+
+
 def parse_flags(argv):
     """absl's parsing, with every error reported like other bad input."""
-    flags.mark_flags_as_required(["config", "workdir"])
+    argv = with_config_file(argv)
     try:
         rest = flags.FLAGS(argv)
+        if CONFIG.value is None:
+            raise InputError(f"--config is missing; give one of the recipes ({', '.join(recipes())}) or a file.")
+        if WORKDIR.value is None:
+            raise InputError("--workdir is missing; give a directory for what the run writes, such as runs/srgan.")
         CONFIG.value.lock()  # the first use raises what went wrong in the config's file
         return rest
     except (flags.Error, AttributeError, KeyError, TypeError, ValueError, OSError) as error:
@@ -63,8 +149,9 @@ def run(argv):
     from srgan_jax.parallel import processes
     from srgan_jax.training import loop
 
+    be_quiet(QUIET.value)
     cpu.keep_freed_memory()
-    logging.set_verbosity(logging.ERROR)  # absl's own start has set it back
+    quiet_absl()  # absl's own start has set it back
     if len(argv) > 1:
         raise InputError(f"unexpected argument {argv[1]!r}; flags look like --config.batch_size=32.")
     processes.join(COORDINATOR.value, PROCESSES.value, PROCESS.value)
@@ -72,6 +159,12 @@ def run(argv):
 
 
 def main():
+    if {"-h", "--help"} & set(sys.argv[1:]):
+        print(help_text())
+        return
+    if "--version" in sys.argv[1:]:
+        print(f"srgan_jax {srgan_jax.__version__}")
+        return
     with report_input_errors():
         app.run(run, flags_parser=parse_flags)
 

@@ -1,24 +1,29 @@
 """The command `srgan-upscale`, which `upscale.py` is too: flags -> one call."""
 
 import argparse
+import contextlib
 import dataclasses
 import os
 import pathlib
 import sys
 
-from srgan_jax.commands.common import add_process_flags, report_input_errors
+from srgan_jax.commands.common import add_common_flags, add_process_flags, report_input_errors
 from srgan_jax.errors import InputError
 from srgan_jax.files import cache_directory
+from srgan_jax.progress import be_quiet, say
+from srgan_jax.upscaling import options as limits
 
-DEFAULT = "srresnet-x4"
+DEFAULT = REFERENCE = "srresnet-x4"
 
 FLAGS = {"share": "blend"}  # the flags of the library's options, where their names differ
 
 EXAMPLES = """examples:
+  srgan-upscale photo.jpg
   srgan-upscale photo.jpg -o large.png
-  srgan-upscale "*.jpg" holiday/ -o enlarged/ --ckpt model.safetensors --format jpg --keep-metadata --resume
+  srgan-upscale "*.jpg" holiday/ -o enlarged/ --ckpt model.safetensors --format jpg --resume
   srgan-upscale photo.jpg -o twice.png --scale 2 --ensemble
   srgan-upscale photo.jpg -o both.png --ckpt runs/srresnet --blend-with runs/srgan --blend 0.7
+  srgan-upscale scan.png -o large.png --ckpt runs/srgan --max-invention 8 --map invented.png
   srgan-upscale clip.mp4 -o large.mp4 --ckpt runs/srgan"""
 
 
@@ -27,7 +32,9 @@ def parse_arguments(arguments=None):
         description="Enlarge photos and videos.", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("inputs", nargs="+", metavar="IN", help="pictures, folders or patterns of them; or a video")
-    parser.add_argument("-o", "--out", required=True, help="a file (.png, .jpg, …) for one picture; otherwise a folder")
+    parser.add_argument(
+        "-o", "--out", help="a file (.png, .jpg, …) for one picture, or a folder (default: beside IN, as NAME_x4.png)"
+    )
     parser.add_argument(
         "--ckpt",
         default=DEFAULT,
@@ -43,6 +50,18 @@ def parse_arguments(arguments=None):
         action=argparse.BooleanOptionalAction,
         help="make a result that bicubic reduction turns into the picture again (default: as the model was made for)",
     )
+    better.add_argument(
+        "--max-invention",
+        type=float,
+        metavar="LEVELS",
+        help="let no pixel leave the picture of --reference by more than so many of 255 levels in any channel",
+    )
+    better.add_argument(
+        "--reference",
+        metavar="CKPT",
+        default=REFERENCE,
+        help="the model of least error that --max-invention and --map compare with (default: %(default)s)",
+    )
     better.add_argument("--blend-with", metavar="CKPT", help="mix in another checkpoint of the same architecture …")
     better.add_argument("--blend", type=float, metavar="SHARE", help="… by 0 (--ckpt alone) to 1 (--blend-with alone)")
     better.add_argument("--tile", type=int, help="LR pixels computed at once in each direction; 0: whole pictures")
@@ -52,14 +71,30 @@ def parse_arguments(arguments=None):
         "--quality", type=int, help="of jpg and webp, 1 to 100 (default: 95; webp with 100 is lossless)"
     )
     written.add_argument(
-        "--keep-metadata", action="store_true", help="EXIF and XMP too; colour profiles always are kept"
+        "--suffix", metavar="TEXT", help="put behind the names of results (default: _x4 where there is no -o)"
     )
+    written.add_argument(
+        "--strip-metadata",
+        dest="keep_metadata",
+        action="store_false",
+        help="write no EXIF and XMP (camera, place, author …); colour profiles always are kept",
+    )
+    # What once had to be asked for is the default now.
+    written.add_argument("--keep-metadata", dest="keep_metadata", action="store_true", help=argparse.SUPPRESS)
     written.add_argument(
         "--compare", action="store_true", help="also write NAME_compare.png: bicubic beside the result"
     )
+    written.add_argument(
+        "--map",
+        metavar="FILE",
+        help="also write how far the result leaves the picture of --reference: a heat map (PNG), or a folder of them",
+    )
     written.add_argument("--resume", action="store_true", help="leave out pictures whose result is there")
+    parser.set_defaults(keep_metadata=True)
+    add_common_flags(parser)
     add_process_flags(parser)
     parsed = parser.parse_args(arguments)
+    be_quiet(parsed.quiet)
     if (parsed.blend is None) != (parsed.blend_with is None):
         parser.error("--blend and --blend-with need each other")
     return parsed
@@ -79,13 +114,30 @@ def run(flags) -> int:
     """Do what the flags say; returns the exit status."""
     from srgan_jax.parallel import processes  # imports JAX: only once the flags are known to be right
     from srgan_jax.photos import video
-    from srgan_jax.upscaling.options import OptionError
 
     processes.join(flags.coordinator, flags.processes, flags.process)
-    try:
+    with named_flags():
         return (run_video if any(map(video.is_video, flags.inputs)) else run_photos)(flags)
-    except OptionError as error:
-        raise InputError(f"--{FLAGS.get(error.option, error.option)}: {error.problem}") from None
+
+
+@contextlib.contextmanager
+def named_flags():
+    """Name the flag where the library names the option."""
+    try:
+        yield
+    except limits.OptionError as error:
+        flag = FLAGS.get(error.option, error.option.replace("_", "-"))
+        raise InputError(f"--{flag}: {error.problem}") from None
+
+
+def check_flags(flags) -> None:
+    """Raise an InputError for a value that its flag cannot have, without importing JAX."""
+    with named_flags():
+        for name in ("scale", "tile", "quality", "suffix", "max_invention"):
+            if (value := getattr(flags, name)) is not None:
+                getattr(limits, f"check_{name}")(value)
+        if flags.blend is not None:
+            limits.check_share(flags.blend)
 
 
 def given(flags, names) -> dict:
@@ -96,9 +148,12 @@ def given(flags, names) -> dict:
 def load(flags):
     """The generator of the flags, or what lies between two."""
     from srgan_jax import generators
+    from srgan_jax.parallel import processes
     from srgan_jax.upscaling import blend
 
     generator = generators.load(flags.ckpt)
+    if "license" in generator.info and processes.is_first():
+        say(f"The weights of {generator.name} are {generator.info['license']}.")
     if flags.blend_with is None:
         return generator
     return blend(generator, generators.load(flags.blend_with), flags.blend)
@@ -106,11 +161,14 @@ def load(flags):
 
 def run_photos(flags) -> int:
     """Enlarge photos; returns the exit status."""
+    from srgan_jax import generators
     from srgan_jax.parallel import processes
     from srgan_jax.photos import batch
 
     options = batch.Options(**given(flags, (field.name for field in dataclasses.fields(batch.Options))))
-    failures = batch.upscale_files(flags.inputs, flags.out, lambda: load(flags), options)
+    failures = batch.upscale_files(
+        flags.inputs, flags.out, lambda: load(flags), options, load_reference=lambda: generators.load(flags.reference)
+    )
     for failure in failures if processes.is_first() else []:
         print(f"Error: {failure}", file=sys.stderr)
     return 1 if failures else 0
@@ -118,6 +176,7 @@ def run_photos(flags) -> int:
 
 def run_video(flags) -> int:
     """Enlarge a video; returns the exit status."""
+    from srgan_jax import generators
     from srgan_jax.parallel import processes
     from srgan_jax.photos import batch, video
 
@@ -125,20 +184,31 @@ def run_video(flags) -> int:
         return 0
     if len(flags.inputs) > 1:
         raise InputError(f"videos are enlarged one at a time, got {len(flags.inputs)} inputs.")
-    for name in ("format", "quality", "compare"):
+    for name in ("format", "quality", "compare", "map"):
         if getattr(flags, name):
             raise InputError(f"--{name} is for pictures, {flags.inputs[0]} is a video.")
-    if flags.resume and pathlib.Path(flags.out).exists():
+    source, out = pathlib.Path(flags.inputs[0]), flags.out
+    if out and flags.resume and pathlib.Path(out).exists():
         return 0
-    options = given(flags, ("scale", "tile", "ensemble", "consistent"))
+    generator = load(flags)
+    if not out:
+        scale = generator.module.scale if flags.scale is None else flags.scale
+        suffix = f"_x{scale:g}" if flags.suffix is None else flags.suffix
+        container = source.suffix if source.suffix.lower() in video.ENCODERS else ".mp4"
+        out = source.with_name(f"{source.stem}{suffix}{container}")
+        if flags.resume and out.exists():
+            return 0
+    options = given(flags, ("scale", "tile", "ensemble", "consistent", "max_invention"))
     batch.check_options(batch.Options(**options))
-    video.upscale_video(flags.inputs[0], flags.out, load(flags), metadata=flags.keep_metadata, **options)
+    reference = None if flags.max_invention is None else generators.load(flags.reference)
+    video.upscale_video(source, out, generator, metadata=flags.keep_metadata, reference=reference, **options)
     return 0
 
 
 def main():
     flags = parse_arguments()
     with report_input_errors():
+        check_flags(flags)
         keep_compiled_programs()
         sys.exit(run(flags))
 

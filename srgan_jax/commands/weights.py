@@ -1,6 +1,7 @@
 """`srgan-weights`, which `python -m srgan_jax.weights` is too: trained networks in and out.
 
 release RUN -o model.safetensors    the generator of a run or checkpoint as one safetensors file
+push RUN hf://USER/NAME             the same file, with a model card, to the Hugging Face Hub
 vgg19 IN -o vgg19.safetensors       VGG19 for the content loss
 metrics FILE… -o DIR                AlexNet and VGG16 for LPIPS and DISTS
 import IN -o model.safetensors      a generator of another project
@@ -8,10 +9,11 @@ export IN -o model.onnx             ours for others: ONNX, StableHLO, or a PyTor
 """
 
 import argparse
+import dataclasses
 import json
 import pathlib
 
-from srgan_jax.commands.common import report_input_errors
+from srgan_jax.commands.common import add_version, report_input_errors
 from srgan_jax.errors import InputError
 from srgan_jax.files import check_outputs
 
@@ -21,20 +23,32 @@ def release(arguments):
     from srgan_jax.weights.release import write_release
 
     generator = generators.load(arguments.input, step=arguments.step)
-    info = generator.info
-    if "config" in info:
-        info = info | {"config": _without_folders(info["config"])}
-    if arguments.results:
-        info = info | {"evaluation": info.get("evaluation", {}) | _scores(arguments.results, generator)}
+    info = _described(generator, arguments)
     write_release(arguments.out, generator.architecture, generator.variables, info=info, half=arguments.half)
     print(f"{arguments.out}: {generator.name}")
 
 
-def _without_folders(config: dict) -> dict:
-    """A run's config with only the last part of each path: the rest tells of the machine alone."""
-    data = config["data"] | {"path": pathlib.PurePath(config["data"]["path"]).name}
-    files = {field: pathlib.PurePath(config[field]).name for field in ("init_from", "vgg_weights", "eval_data")}
-    return config | {"data": data} | files
+def push(arguments):
+    from srgan_jax import generators
+    from srgan_jax.weights import hub
+
+    generator = generators.load(arguments.input, step=arguments.step)
+    generator = dataclasses.replace(generator, info=_described(generator, arguments))
+    print(hub.push(generator, arguments.address, private=arguments.private or None, half=arguments.half))
+
+
+def _described(generator, arguments) -> dict:
+    """What is known of a generator, without the folders of this machine, and with what the flags say of it."""
+    from srgan_jax.weights.release import without_folders
+
+    info = generator.info
+    if "config" in info:
+        info = info | {"config": without_folders(info["config"])}
+    if arguments.license:
+        info = info | {"license": arguments.license}
+    if arguments.results:
+        info = info | {"evaluation": info.get("evaluation", {}) | _scores(arguments.results, generator)}
+    return info
 
 
 def _scores(path, generator) -> dict:
@@ -81,18 +95,19 @@ def metrics(arguments):
 def import_(arguments):
     from srgan_jax import generators
     from srgan_jax.exchange import layouts
+    from srgan_jax.models import count_parameters
     from srgan_jax.weights import arrays
     from srgan_jax.weights.release import write_release
 
     state = arrays.read_arrays(arguments.input)
     try:
-        layout, module, variables = layouts.from_state_dict(state)
+        layout, module, variables = layouts.from_state_dict(state, scale=arguments.scale)
     except InputError as error:
         raise InputError(f"{arguments.input}: {error}") from None
     info = {"source": {"file": pathlib.Path(arguments.input).name, "layout": layout}}
     generator = generators.create(module, variables, name=arguments.input, info=info)
     write_release(arguments.out, generator.architecture, generator.variables, info=info)
-    print(f"{arguments.out}: {layouts.LAYOUTS[layout].about}, x{module.scale}, {module.num_blocks} blocks")
+    print(f"{arguments.out}: {layouts.LAYOUTS[layout].about}, x{module.scale}, {count_parameters(module):,} parameters")
 
 
 def export(arguments):
@@ -101,6 +116,14 @@ def export(arguments):
 
     said = write(generators.load(arguments.input), arguments.out, layout=arguments.layout)
     print(f"{arguments.out}: {said}")
+
+
+def _add_description(parser):
+    """Flags of commands that write a release: which checkpoint it holds, how, and what its header says."""
+    parser.add_argument("--step", type=int, help="of the run, the checkpoint to take instead of the best")
+    parser.add_argument("--results", metavar="JSON", help="results.json of eval.py on it, to put into the header")
+    parser.add_argument("--license", metavar="TEXT", help="what the weights may be used for, to put into the header")
+    parser.add_argument("--half", action="store_true", help="store float16: half the size, read as float32")
 
 
 def parse_arguments(args=None):
@@ -120,9 +143,15 @@ def parse_arguments(args=None):
         "run directory (its best checkpoint is taken), one checkpoint, or a file of this kind",
         "file to write, ending in .safetensors",
     )
-    subparser.add_argument("--step", type=int, help="of the run, the checkpoint to take instead of the best")
-    subparser.add_argument("--results", metavar="JSON", help="results.json of eval.py on it, to put into the header")
-    subparser.add_argument("--half", action="store_true", help="store float16: half the size, read as float32")
+    _add_description(subparser)
+
+    what = "upload the generator of a run, with a model card, to the Hugging Face Hub"
+    subparser = commands.add_parser("push", help=what, description=what)
+    subparser.set_defaults(run=push, out=None)
+    subparser.add_argument("input", metavar="IN", help="run directory, one checkpoint, or .safetensors file")
+    subparser.add_argument("address", metavar="hf://USER/NAME[@BRANCH]", help="the repository; made if it is missing")
+    subparser.add_argument("--private", action="store_true", help="make a new repository private")
+    _add_description(subparser)
 
     subparser = command(
         vgg19,
@@ -144,12 +173,13 @@ def parse_arguments(args=None):
         "--download", action="store_true", help="fetch all that is needed to DIR first (800 MB; needs PyTorch)"
     )
 
-    command(
+    subparser = command(
         import_,
         "convert a generator of another project, told by the names of its arrays",
         ".pth or .pt (needs PyTorch), or .safetensors, .npz, .h5 of the same names",
         "file to write, ending in .safetensors",
     )
+    subparser.add_argument("--scale", type=int, help="of SRCNN and VDSR, whose arrays do not tell it (default: 4)")
 
     subparser = command(
         export,
@@ -158,13 +188,14 @@ def parse_arguments(args=None):
         ".onnx, .stablehlo, or for a PyTorch state dict .pth, .pt or .safetensors",
     )
     subparser.add_argument("--layout", help="of a state dict: the project whose names of arrays it has")
+    add_version(parser)
     return parser.parse_args(args)
 
 
 def run(args=None):
     """Do what the flags say."""
     arguments = parse_arguments(args)
-    if arguments.input:
+    if arguments.input and arguments.out:
         check_outputs([(arguments.out, arguments.input)], [arguments.input])
     arguments.run(arguments)
 

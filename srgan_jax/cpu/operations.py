@@ -40,7 +40,7 @@ def in_memory(*arrays):
 
 
 def phases(images: Features) -> Grid:
-    """Split images, H and W even, into a 2 × 2 grid: entry [a][b] holds the pixels (2 i + a, 2 j + b)."""
+    """Split images, H and W even, into a 2 × 2 grid: entry `[a][b]` holds the pixels (2 i + a, 2 j + b)."""
     return [[images[:, a::2, b::2] for b in (0, 1)] for a in (0, 1)]
 
 

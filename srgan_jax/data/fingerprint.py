@@ -7,7 +7,7 @@ from typing import Any
 
 from srgan_jax import digests
 from srgan_jax.data.sources import Source
-from srgan_jax.errors import InputError
+from srgan_jax.errors import InputError, printable
 from srgan_jax.files import replace_text
 from srgan_jax.parallel import processes
 
@@ -33,7 +33,7 @@ def fingerprint(source: Source) -> Fingerprint:
     digest, listed = hashlib.sha256(), {}
     for index in range(len(source)):
         name, identity = source.name(index), source.identity(index)
-        digest.update(f"{name}\0{identity}\n".encode())
+        digest.update(digests.name_bytes(f"{name}\0{identity}\n"))
         if len(source) <= LISTED:
             listed[name] = identity
     return {"count": len(source), "sha256": digest.hexdigest()} | ({"pictures": listed} if listed else {})
@@ -53,7 +53,7 @@ def differences(old: Fingerprint, new: Fingerprint) -> str:
         ("replaced", {name for name in before.keys() & after.keys() if before[name] != after[name]}),
     ):
         if names:
-            shown = ", ".join(sorted(names)[:SHOWN]) + (" …" if len(names) > SHOWN else "")
+            shown = ", ".join(map(printable, sorted(names)[:SHOWN])) + (" …" if len(names) > SHOWN else "")
             parts.append(f"{len(names)} {what} ({shown})")
     return f"the training pictures have changed since the last start: {'; '.join(parts)}"
 

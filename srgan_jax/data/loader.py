@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from srgan_jax.data.sources import Source
-from srgan_jax.errors import InputError
+from srgan_jax.errors import InputError, printable
 from srgan_jax.images import ImageError
 from srgan_jax.images.resize import MARGIN_LR
 from srgan_jax.types import Picture
@@ -119,7 +119,7 @@ class CropLoader:
         size = self.crop_size + 2 * margin
         for row, slot in enumerate(slots):
             image = self._pick(order, start, slot)
-            hr = np.empty((rows, size, size, image.shape[2]), np.uint8) if hr is None else hr
+            hr = np.empty((rows, size, size, image.shape[2]), image.dtype) if hr is None else hr
             y, x = (
                 int(place * ((side - self.crop_size) // self.scale + 1)) * self.scale - margin
                 for place, side in zip(places[slot].tolist(), image.shape, strict=False)
@@ -324,7 +324,7 @@ def prefetch(
             waited = time.perf_counter() - begin
             if waited > PATIENCE and not named:
                 named = True
-                reading = ", ".join(loader.reading.values()) or "no picture"
+                reading = ", ".join(map(printable, loader.reading.values())) or "no picture"
                 _log.warning("waiting for training pictures for %.0f s; being read: %s", waited, reading)
 
     workers, depth = max(workers, 1), max(depth, 1)

@@ -13,6 +13,7 @@ from etils import epath
 
 from srgan_jax.data import sources
 from srgan_jax.data.loader import random_stream
+from srgan_jax.digests import name_bytes
 from srgan_jax.errors import InputError
 from srgan_jax.images import ImageError
 from srgan_jax.types import Picture
@@ -92,7 +93,7 @@ def names_sha256(source: sources.Source) -> str:
     """Return the SHA-256 of all names of a source, in their order."""
     digest = hashlib.sha256()
     for index in range(len(source)):
-        digest.update(source.name(index).encode() + b"\n")
+        digest.update(name_bytes(source.name(index)) + b"\n")
     return digest.hexdigest()
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from srgan_jax.errors import InputError
+from srgan_jax.errors import InputError, install
 from srgan_jax.exchange import layouts
 from srgan_jax.files import replacing
 from srgan_jax.generators import Generator
@@ -42,12 +42,22 @@ def export(generator: Generator, path, *, layout: str | None = None) -> str:
         raise InputError(f"{path}: expected a file that ends in {', '.join(EXPORTS)}.")
     takes_layout = path.suffix in _STATE_DICTS
     if takes_layout != bool(layout):
-        known = ", ".join(layouts.LAYOUTS)
-        wrong = f"a state dict needs a layout, one of {known}" if takes_layout else "only a state dict takes a layout"
-        raise InputError(f"{path}: {wrong}.")
+        problem = _layout_needed(generator) if takes_layout else "only a state dict takes a layout"
+        raise InputError(f"{path}: {problem}.")
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as partial:
         return EXPORTS[path.suffix](generator, partial, **({"layout": layout} if layout else {}))
+
+
+def _layout_needed(generator: Generator) -> str:
+    """What to say where a state dict is wanted and no layout is named."""
+    known = [name for name in layouts.LAYOUTS if layouts.holds(generator.module, name)]
+    if known:
+        return f"a state dict needs a layout; this network fits {', '.join(known)}"
+    return (
+        "no layout of another project holds this network; write .onnx or .stablehlo, or run the release file in "
+        "PyTorch by docs/pytorch_generator.py"
+    )
 
 
 def largest_difference(generator: Generator, run) -> float:
@@ -76,7 +86,7 @@ def _write_stablehlo(generator, path) -> str:
     try:
         import flatbuffers  # noqa: F401 (what jax.export serialises with)
     except ImportError:
-        raise InputError("StableHLO needs flatbuffers (pip install -r requirements-convert.txt).") from None
+        raise InputError("StableHLO needs flatbuffers ({install('convert')}).") from None
     module, variables = fold_batch_norm(generator.module, generator.variables)
 
     @jax.jit
@@ -98,7 +108,7 @@ def _write_onnx(generator, path) -> str:
 
         from srgan_jax.exchange.onnx import OPSET, onnx_model
     except ImportError as error:
-        raise InputError(f"ONNX needs {error.name} (pip install -r requirements-convert.txt).") from None
+        raise InputError(f"ONNX needs {error.name} ({install('convert')}).") from None
     model = onnx_model(generator)
     onnx.checker.check_model(model, full_check=True)
     onnx.save_model(model, path)
@@ -118,9 +128,7 @@ def _write_state_dict(generator, path, *, layout) -> str:
         try:
             import torch
         except ImportError:
-            raise InputError(
-                f"{path.suffix} needs PyTorch (pip install -r requirements-torch.txt); .safetensors does not."
-            ) from None
+            raise InputError(f"{path.suffix} needs PyTorch ({install('torch')}); .safetensors does not.") from None
         tensors = {f"{about.prefix}{key}": torch.from_numpy(array) for key, array in state.items()}
         torch.save({about.wrapper: tensors} if about.wrapper else tensors, path)
     return f"state dict of {about.about}"

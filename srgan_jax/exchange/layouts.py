@@ -1,130 +1,18 @@
 """PyTorch state dicts of other projects' generators, to and from ours. One table serves both directions.
 
 A layout says under which name a project keeps each of our layers; how an array changes on its way depends on the kind
-of the layer alone. What a layout has no name for, such as another activation, is one of its fixed fields.
+of the layer alone. The table is in projects.py.
 """
 
-import dataclasses
-import math
 import re
-from collections.abc import Callable
 
 import numpy as np
 from flax import traverse_util
 
 from srgan_jax.errors import InputError, nearest_name
+from srgan_jax.exchange.projects import LAYOUTS, Layout
 from srgan_jax.models import GeneratorNetwork, architecture_of, create_generator, expected_variables
 from srgan_jax.models.graph import norms_of
-
-
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """How one project names the arrays of a generator.
-
-    Attributes:
-      about: the network in words.
-      marker: a pattern that some name in its files matches; the first layout of the table whose pattern does is taken.
-      layers: (blocks, upsamplings) -> {our layer: theirs}.
-      fields: of the architecture, what this layout always has.
-      wrapper: key of a .pth under which the project's code looks for the state dict.
-      prefix: of every name in such a .pth.
-      norm_bias: a convolution before a BatchNorm has a bias, which the BatchNorm's mean makes void.
-    """
-
-    about: str
-    marker: str
-    layers: Callable[[int, int], dict[str, str]]
-    fields: dict
-    wrapper: str = ""
-    prefix: str = ""
-    norm_bias: bool = False
-
-
-def _leftthomas(blocks, upsamplings):
-    trunk, upsample = f"block{blocks + 2}", f"block{blocks + 3}"
-    return {
-        **{"stem": "block1.0", "stem_prelu": "block1.1"},
-        **{
-            f"block{i}/{layer}": f"block{i + 2}.{layer}"
-            for i in range(blocks)
-            for layer in ("conv1", "bn1", "prelu", "conv2", "bn2")
-        },
-        **{"trunk": f"{trunk}.0", "trunk_bn": f"{trunk}.1", "trunk_prelu": f"{trunk}.1"},
-        **{f"upsample{i}": f"{upsample}.{i}.conv" for i in range(upsamplings)},
-        **{f"upsample{i}_prelu": f"{upsample}.{i}.prelu" for i in range(upsamplings)},
-        "output": f"{upsample}.{upsamplings}",
-    }
-
-
-def _lornatang(blocks, upsamplings):
-    places = {"conv1": 0, "bn1": 1, "prelu": 2, "conv2": 3, "bn2": 4}
-    return {
-        **{"stem": "conv1.0", "stem_prelu": "conv1.1"},
-        **{f"block{i}/{layer}": f"trunk.{i}.rcb.{n}" for i in range(blocks) for layer, n in places.items()},
-        **{"trunk": "conv2.0", "trunk_bn": "conv2.1"},
-        **{f"upsample{i}": f"upsampling.{i}.upsample_block.0" for i in range(upsamplings)},
-        **{f"upsample{i}_prelu": f"upsampling.{i}.upsample_block.2" for i in range(upsamplings)},
-        "output": "conv3",
-    }
-
-
-def _msrresnet(body, upsample, hr):
-    def layers(blocks, upsamplings):
-        return {
-            "stem": "conv_first",
-            **{f"block{i}/{layer}": f"{body}.{i}.{layer}" for i in range(blocks) for layer in ("conv1", "conv2")},
-            **{f"upsample{i}": upsample.format(i + 1) for i in range(upsamplings)},
-            **{"hr": hr, "output": "conv_last"},
-        }
-
-    return layers
-
-
-_PRELU = {"network": "srresnet", "prelu": "shared", "global_skip": "none", "batch_norm": True}
-_TANH = _PRELU | {"output_activation": "tanh", "output_range": "signed"}
-_UNIT = _PRELU | {"output_activation": "none", "output_range": "unit", "trunk_prelu": False}
-_MSRRESNET = {"network": "msrresnet"}
-
-LAYOUTS = {
-    "leftthomas": Layout(
-        "leftthomas/SRGAN's Generator",
-        r"block\d+\.1\.running_mean",
-        _leftthomas,
-        _TANH | {"trunk_prelu": False},
-        norm_bias=True,
-    ),
-    "leftthomas-published": Layout(
-        "leftthomas/SRGAN's Generator as published: with a PReLU where its later code has the trunk's BatchNorm",
-        r"block([2-9]|\d\d)\.1\.weight",
-        _leftthomas,
-        _TANH | {"trunk_prelu": True},
-        norm_bias=True,
-    ),
-    "lornatang": Layout(
-        "Lornatang/SRGAN-PyTorch's SRResNet", r"trunk\.\d+\.rcb\.", _lornatang, _UNIT, wrapper="state_dict"
-    ),
-    "basicsr": Layout(
-        "BasicSR's MSRResNet",
-        r"body\.\d+\.conv1\.",
-        _msrresnet("body", "upconv{}", "conv_hr"),
-        _MSRRESNET | {"upsample_activation": True},
-        wrapper="params",
-    ),
-    "kair": Layout(
-        "KAIR's MSRResNet1",
-        r"recon_trunk\.\d+\.conv1\.",
-        _msrresnet("recon_trunk", "upconv{}", "HRconv"),
-        _MSRRESNET | {"upsample_activation": True},
-    ),
-    "mmagic": Layout(
-        "mmagic's MSRResNet",
-        r"trunk_net\.\d+\.conv1\.",
-        _msrresnet("trunk_net", "upsample{}.upsample_conv", "conv_hr"),
-        _MSRRESNET | {"upsample_activation": False},
-        wrapper="state_dict",
-        prefix="generator.",
-    ),
-}
 
 # Our leaf of each kind of layer -> theirs.
 _LEAVES = {"kernel": "weight", "slope": "weight", "scale": "weight", "bias": "bias"}
@@ -143,10 +31,14 @@ def detect(names) -> str:
     raise InputError(f"not the state dict of a known generator: it holds {first} …; known are {', '.join(LAYOUTS)}.")
 
 
-def from_state_dict(state: dict[str, np.ndarray]) -> tuple[str, GeneratorNetwork, dict]:
+def from_state_dict(state: dict[str, np.ndarray], *, scale: int | None = None) -> tuple[str, GeneratorNetwork, dict]:
     """A state dict of any layout -> (the layout's name, our network, our {"params": …, "batch_stats": …}).
 
     A bias before a BatchNorm, which ours has not, is taken off the BatchNorm's mean.
+
+    Args:
+      state: the arrays by their names.
+      scale: enlargement, for a network whose arrays do not tell it since it reads enlarged pictures; by default 4.
 
     Raises:
       InputError: another network, or missing, extra or misshapen arrays; the message names the first.
@@ -154,9 +46,13 @@ def from_state_dict(state: dict[str, np.ndarray]) -> tuple[str, GeneratorNetwork
     state = _without_prefixes(state)
     name = detect(state)
     layout = LAYOUTS[name]
-    module = _network(layout, state)
+    module = _network(layout, state, scale)
     names = _names(layout, module)
     rest = {key for key in state if not key.endswith(".num_batches_tracked")}
+    for key, constant in layout.constants(module.channels).items():
+        if key in rest and not np.allclose(state[key], constant, atol=1e-3):
+            raise InputError(f"array {key!r} is {np.ravel(state[key])}, but {layout.about} has {np.ravel(constant)}.")
+        rest.discard(key)
     flat = {}
     for key, wanted in _flat(expected_variables(module)).items():
         theirs = names[key]
@@ -170,6 +66,12 @@ def from_state_dict(state: dict[str, np.ndarray]) -> tuple[str, GeneratorNetwork
     if rest:
         raise InputError(f"array {sorted(rest)[0]!r} belongs to no {layout.about}.")
     return name, module, traverse_util.unflatten_dict(flat, sep="/")
+
+
+def holds(module: GeneratorNetwork, layout: str) -> bool:
+    """Say whether a layout can hold a network."""
+    architecture = architecture_of(module)
+    return all(architecture.get(field) == value for field, value in LAYOUTS[layout].fields.items())
 
 
 def to_state_dict(module: GeneratorNetwork, variables: dict, layout: str) -> dict[str, np.ndarray]:
@@ -190,9 +92,15 @@ def to_state_dict(module: GeneratorNetwork, variables: dict, layout: str) -> dic
             )
     names = _names(layout, module)
     state = {names[key]: _to_theirs(key, array, module.features) for key, array in _flat(variables).items()}
+    for field, value in layout.sizes(layout, state).items():
+        if field != "channels" and architecture[field] != value:
+            raise InputError(
+                f"in the layout {name!r} ({layout.about}) this network would be read as one of {field}={value!r}, but "
+                f"it has {architecture[field]!r}."
+            )
     if layout.norm_bias:
         state |= {bias: np.zeros_like(state[names[mean]]) for mean, bias in _norm_biases(module, names)}
-    return state
+    return state | layout.constants(module.channels)
 
 
 def _flat(tree):
@@ -207,33 +115,20 @@ def _without_prefixes(state):
     return state
 
 
-def _network(layout: Layout, state) -> GeneratorNetwork:
+def _network(layout: Layout, state, scale: int | None) -> GeneratorNetwork:
     """The network whose sizes a state dict's arrays have."""
-    upsamplings = blocks = 0
-    while layout.layers(blocks + 1, 0)[f"block{blocks}/conv1"] + ".weight" in state:
-        blocks += 1
-    while layout.layers(blocks, upsamplings + 1)[f"upsample{upsamplings}"] + ".weight" in state:
-        upsamplings += 1
-    layers = layout.layers(blocks, upsamplings)
-
-    def shape(layer):
-        found = state.get(f"{layers[layer]}.weight", np.zeros(0)).shape
-        if len(found) != 4:
-            raise InputError(f"{layers[layer]}.weight should have 4 dimensions, but is {found}; no {layout.about}.")
-        return found
-
-    features, channels = shape("stem")[:2]
-    outputs = [shape(f"upsample{i}")[0] for i in range(upsamplings)]
-    scale = math.prod(round((n / max(features, 1)) ** 0.5) for n in outputs)
-    sizes = {"scale": scale, "channels": channels, "features": features, "num_blocks": blocks}
-    return create_generator(layout.fields | sizes)
+    sizes = layout.sizes(layout, state)
+    if scale is not None and sizes.get("scale", scale) != scale:
+        raise InputError(f"this {layout.about} enlarges {sizes['scale']} times, but the scale {scale} was given.")
+    given = {} if scale is None else {"scale": scale}
+    return create_generator(layout.fields | given | sizes)
 
 
 def _names(layout: Layout, module) -> dict[str, str]:
     """{our array: theirs}, of all that the network has."""
     expected = _flat(expected_variables(module))
     upsamplings = sum(key.endswith("/kernel") and key.startswith("params/upsample") for key in expected)
-    layers = layout.layers(module.num_blocks, upsamplings)
+    layers = layout.layers(getattr(module, layout.depth, 0), upsamplings)
     return {
         key: f"{layers[layer]}.{_LEAVES[leaf]}"
         for key in expected

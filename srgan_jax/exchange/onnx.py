@@ -63,6 +63,18 @@ def _affine(model: _Model, op: Operation) -> None:
     model.add("Add", f"{op['output']}/scaled", shift, output=op["output"])
 
 
+def _mix(model: _Model, op: Operation) -> None:
+    matrix, shift = (
+        model.weight(f"{op['output']}/{name}", array)
+        for name, array in (("matrix", np.array(op["matrix"])[:, :, None, None]), ("shift", op["shift"]))
+    )
+    model.add("Conv", *op["inputs"], matrix, shift, output=op["output"], kernel_shape=[1, 1])
+
+
+def _concat(model: _Model, op: Operation) -> None:
+    model.add("Concat", *op["inputs"], output=op["output"], axis=1)
+
+
 # What jax.image.resize does, in ONNX's terms.
 _RESIZES = {
     "nearest": {"mode": "nearest", "coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"},
@@ -102,6 +114,8 @@ WRITERS: dict[str, Callable[[_Model, Operation], None]] = {
     "tanh": _simple("Tanh"),
     "add": _simple("Add"),
     "affine": _affine,
+    "mix": _mix,
+    "concat": _concat,
     "shuffle": _shuffle,
     "resize": _resize,
     "identity": _simple("Identity"),

@@ -76,12 +76,13 @@ def downscale_crops(crops: AnyArray, scale: int) -> jax.Array:
     multiples of `scale`. The weights are then k/4096, so that every sum is exact in float32.
 
     Args:
-      crops: uint8 [N, H + 4*scale, W + 4*scale, C]. These are crops of H x W pixels (multiples of `scale`) with a
-        margin of MARGIN_LR * scale pixels on each side.
+      crops: uint8 [N, H + 4*scale, W + 4*scale, C], or float32 of any range. These are crops of H x W pixels
+        (multiples of `scale`) with a margin of MARGIN_LR * scale pixels on each side.
       scale: by how much to shrink.
 
     Returns:
-      float32 [N, H/scale, W/scale, C], whole levels in 0..255. The margin is gone.
+      float32 [N, H/scale, W/scale, C], whole levels in 0..255, or of floating-point crops neither rounded nor clipped.
+      The margin is gone.
 
     Raises:
       ValueError: the crops are not 4-D, or their sides leave no crop or are no multiples of `scale`.
@@ -107,13 +108,14 @@ def imresize_jax(image: jax.Array, scale: float | Fraction, *, border: str = "sy
 
 
 def _resize_rows_columns(images: jax.Array, rows: np.ndarray, columns: np.ndarray) -> jax.Array:
-    """Resize levels [N, H, W, C] to float32 levels, and round each of the two passes as uint8."""
+    """Resize levels [N, H, W, C] to float32 levels. Unless they are floats, round each of the two passes as uint8."""
     exact = jax.lax.Precision.HIGHEST  # Anything less would round the weights.
     x = images.astype(jnp.float32)
-    x = jnp.einsum("oh,nhwc->nowc", jnp.asarray(rows, jnp.float32), x, precision=exact)
-    x = jnp.clip(jnp.floor(x + 0.5), 0, 255)
-    x = jnp.einsum("ow,nhwc->nhoc", jnp.asarray(columns, jnp.float32), x, precision=exact)
-    return jnp.clip(jnp.floor(x + 0.5), 0, 255)
+    floating = jnp.issubdtype(images.dtype, jnp.floating)
+    for product, matrix in (("oh,nhwc->nowc", rows), ("ow,nhwc->nhoc", columns)):
+        x = jnp.einsum(product, jnp.asarray(matrix, jnp.float32), x, precision=exact)
+        x = x if floating else jnp.clip(jnp.floor(x + 0.5), 0, 255)
+    return x
 
 
 def _resize_axis(image: np.ndarray, matrix: sparse.csr_array, axis: int, *, levels: bool) -> np.ndarray:

@@ -7,13 +7,26 @@ out of the computation. A further term is one function and one row of its family
 from collections.abc import Callable, Iterable
 
 from srgan_jax.errors import InputError, nearest_name
-from srgan_jax.losses import adversarial, feature, pixel
-from srgan_jax.losses.context import Context, Term
+from srgan_jax.losses import adversarial, feature, frequency, luma, perceptual, pixel, structure
+from srgan_jax.losses.context import Context, Setting, Term
 from srgan_jax.types import Scalar, Terms
 
-__all__ = ["TERMS", "Context", "Term", "frozen_networks", "make_discriminator_loss", "make_generator_loss", "selected"]
+__all__ = [
+    "TERMS",
+    "Context",
+    "Setting",
+    "Term",
+    "check",
+    "feature_layers",
+    "frozen_networks",
+    "make_discriminator_loss",
+    "make_generator_loss",
+    "selected",
+]
 
-TERMS: dict[str, Term] = pixel.TERMS | feature.TERMS | adversarial.TERMS
+TERMS: dict[str, Term] = (
+    pixel.TERMS | luma.TERMS | structure.TERMS | frequency.TERMS | feature.TERMS | perceptual.TERMS | adversarial.TERMS
+)
 
 
 def selected(weights: dict[str, float]) -> dict[str, float]:
@@ -26,6 +39,30 @@ def selected(weights: dict[str, float]) -> dict[str, float]:
         if name not in TERMS:
             raise InputError(f"losses.{name}: there is no such term; {nearest_name(name, TERMS)}")
     return {name: weight for name, weight in weights.items() if weight}
+
+
+def check(setting: Setting) -> None:
+    """Refuse terms that have no meaning in a setting, or none together.
+
+    Raises:
+      InputError: the message names the term, the reason, and what to do.
+    """
+    for name in setting.weights:
+        if TERMS[name].adversarial and setting.discriminator is None:
+            raise InputError(f'losses.{name} needs a discriminator: set stage="adversarial", or it to 0.')
+        if reason := TERMS[name].objection(setting):
+            raise InputError(f"losses.{name} {reason}")
+    judges = [name for name in setting.weights if TERMS[name].discriminator]
+    if len(judges) > 1:
+        raise InputError(
+            f"losses.{judges[0]} and losses.{judges[1]} ask different things of the discriminator's logits; set one of "
+            "them to 0."
+        )
+
+
+def feature_layers(names: Iterable[str]) -> tuple[str, ...]:
+    """The feature maps of VGG19 that terms of these names read."""
+    return tuple(dict.fromkeys(layer for name in names for layer in TERMS[name].layers))
 
 
 def frozen_networks(names: Iterable[str]) -> set[str]:

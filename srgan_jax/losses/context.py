@@ -4,6 +4,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
+import flax.linen as nn
 import jax
 
 from srgan_jax.types import AnyArray, Array, Features, Float, Images, Int, Key, Logits, LRImages, Scalar
@@ -17,10 +18,12 @@ class Context:
       lr: [N, H / scale, W / scale, C] in [0, 1], or None where no term needs it.
       scale: enlargement.
       key: a PRNG key of this update, for terms that draw random numbers; or None.
+      estimates: luma in [0, 1] of the estimates of SR that G gives on its way, [N, H, W, estimates]; or None.
+      progress: how much of the run is done, from 0 to 1.
       jitter: HR pixels by which features and D see SR and HR shifted, at random and both alike: their crops are
         smaller by as much. Otherwise every crop would meet the strides of VGG and D in one phase of the pixel shuffle.
       judge: D, images -> logits, or None in a stage without a discriminator. D's BatchNorm statistics do not move.
-      frozen: {name: function of images} of the networks that are never trained, such as "vgg".
+      frozen: {name: function} of the networks that are never trained: "vgg" takes images and "lpips_vgg" SR and HR.
     """
 
     def __init__(
@@ -31,11 +34,14 @@ class Context:
         lr: LRImages | None = None,
         scale: int = 1,
         key: Key | None = None,
+        estimates: Features | None = None,
+        progress: Scalar | float = 1.0,
         jitter: int = 0,
         judge: Callable[[Images], Logits] | None = None,
         frozen: dict[str, Callable] | None = None,
     ):
         self.sr, self.hr, self.lr, self.scale, self.key = sr, hr, lr, scale, key
+        self.estimates, self.progress = estimates, progress
         self.jitter, self.judge, self.frozen = jitter, judge, frozen or {}
 
     @functools.cached_property
@@ -76,6 +82,31 @@ class Context:
 
 
 @dataclasses.dataclass(frozen=True)
+class Setting:
+    """What a run trains its terms in.
+
+    Attributes:
+      weights: {name: weight} of the run's terms, without those of weight 0.
+      discriminator: D, or None in a stage without one.
+      channels: of the images.
+      crop: rows and columns of SR and HR.
+      seen: rows and columns that features and D see; see Context.jitter.
+      scale: enlargement.
+    """
+
+    weights: dict[str, float]
+    discriminator: nn.Module | None
+    channels: int
+    crop: int
+    seen: int
+    scale: int
+
+
+def _accept(setting: Setting) -> None:
+    """No objection."""
+
+
+@dataclasses.dataclass(frozen=True)
 class Term:
     """A row of the table of terms.
 
@@ -84,12 +115,17 @@ class Term:
       discriminator: D's side; the discriminator's loss has it as it is, since the weight says how much G listens.
       penalty: what is added to D's loss times the term's weight, such as a gradient penalty.
       frozen: names of the frozen networks that the term reads.
+      layers: names of VGG19's feature maps that the term reads.
+      objection: why the term has no meaning in a Setting, as the end of a sentence that begins with the term's name;
+        or None.
     """
 
     generator: Callable[[Context], Scalar] | None = None
     discriminator: Callable[[Context], Scalar] | None = None
     penalty: Callable[[Context], Scalar] | None = None
     frozen: tuple[str, ...] = ()
+    layers: tuple[str, ...] = ()
+    objection: Callable[[Setting], str | None] = _accept
 
     @property
     def adversarial(self) -> bool:

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
 from srgan_jax.images.resize import MARGIN_LR, resize_matrix
-from srgan_jax.losses.context import Context, Term
+from srgan_jax.losses.context import Context, Setting, Term
 from srgan_jax.types import AnyArray, Float, Images, LRImages, Scalar
 
 CHARBONNIER_EPSILON = 1e-3  # of images in [-1, 1]: an eighth of a level
@@ -63,6 +63,13 @@ def lr_l1(context: Context) -> Scalar:
     return l1(reduced[:, inside, inside], lr[:, inside, inside])
 
 
+def _needs_inside(setting: Setting) -> str | None:
+    least = (2 * MARGIN_LR + 1) * setting.scale
+    if setting.crop < least:
+        return f"needs crops of {least} pixels at least, got {setting.crop}; raise data.crop_size."
+    return None
+
+
 def phase(context: Context) -> Scalar:
     """The mean square, over the scale² phases of a picture, of the mean of SR - HR in each phase and channel.
 
@@ -80,7 +87,7 @@ TERMS = {
     "mse": Term(lambda context: mse(context.sr, context.hr)),
     "l1": Term(lambda context: l1(context.sr, context.hr)),
     "charbonnier": Term(lambda context: charbonnier(context.sr, context.hr)),
-    "lr_l1": Term(lr_l1),
+    "lr_l1": Term(lr_l1, objection=_needs_inside),
     "phase": Term(phase),
     "tv": Term(lambda context: total_variation(context.sr)),
 }

@@ -1,6 +1,10 @@
 """The networks: generators by a registry, the discriminator, and VGG19 for the content loss."""
 
+from srgan_jax.models.cost import count_parameters, multiply_adds
 from srgan_jax.models.discriminator import Discriminator
+from srgan_jax.models.drcn import DRCN
+from srgan_jax.models.edsr import EDSR
+from srgan_jax.models.espcn import ESPCN
 from srgan_jax.models.folding import fold_batch_norm
 from srgan_jax.models.msrresnet import MSRResNet
 from srgan_jax.models.network import GeneratorNetwork
@@ -14,22 +18,33 @@ from srgan_jax.models.registry import (
     expected_variables,
 )
 from srgan_jax.models.residual import ResidualGenerator
+from srgan_jax.models.srcnn import SRCNN
 from srgan_jax.models.srresnet import SRResNet
+from srgan_jax.models.unet import UNetDiscriminator
+from srgan_jax.models.vdsr import VDSR
 from srgan_jax.models.vgg import VGG19
 
 __all__ = [
     "DISCRIMINATORS",
+    "DRCN",
+    "EDSR",
+    "ESPCN",
     "GENERATORS",
+    "SRCNN",
+    "VDSR",
     "VGG19",
     "Discriminator",
     "GeneratorNetwork",
     "MSRResNet",
     "ResidualGenerator",
     "SRResNet",
+    "UNetDiscriminator",
     "architecture_in",
     "architecture_of",
+    "count_parameters",
     "create_discriminator",
     "create_generator",
     "expected_variables",
     "fold_batch_norm",
+    "multiply_adds",
 ]

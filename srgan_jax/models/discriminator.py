@@ -9,6 +9,14 @@ from srgan_jax.models.layers import batch_norm, conv, dense
 from srgan_jax.types import AnyArray, Dtype, Images, Logits
 
 
+def spectral(module: nn.Module, x: AnyArray, *, train: bool) -> AnyArray:
+    """Apply a layer with its kernel divided by an estimate of its largest singular value, which training refines.
+
+    The estimate is one step of the power iteration further than the last one (Miyato et al., ICLR 2018, section 2.1).
+    """
+    return nn.SpectralNorm(module, name=f"{module.name}_norm")(x, update_stats=train)
+
+
 class Discriminator(nn.Module):
     """HR or SR image -> logits of "this is a natural image".
 
@@ -35,6 +43,16 @@ class Discriminator(nn.Module):
     norm: str = "batch"
     dtype: Dtype = jnp.float32
 
+    @property
+    def has_batch_norm(self) -> bool:
+        """Whether the logit of one picture depends on the others of its batch."""
+        return self.norm == "batch"
+
+    @property
+    def is_spectral(self) -> bool:
+        """Whether spectral normalisation bounds the slope of every layer."""
+        return self.norm == "spectral"
+
     @nn.compact
     def __call__(self, images: Images, *, train: bool = False) -> Logits:
         """Judge a batch.
@@ -49,7 +67,7 @@ class Discriminator(nn.Module):
 
         def layer(module: nn.Module, x: AnyArray) -> AnyArray:
             if self.norm == "spectral":
-                return nn.SpectralNorm(module, name=f"{module.name}_norm")(x, update_stats=train)
+                return spectral(module, x, train=train)
             return module(x)
 
         def normalised_dense(features: int, name: str, x: AnyArray) -> AnyArray:

@@ -7,6 +7,8 @@ is up to the program that runs the graph.
 
 from typing import Any
 
+import numpy as np
+
 Operation = dict[str, Any]
 
 
@@ -50,6 +52,15 @@ class Graph:
     def affine(self, x: str, factor: float, shift: float) -> str:
         """factor · x + shift."""
         return self._add("affine", x, factor=factor, shift=shift)
+
+    def mix(self, x: str, matrix, shift) -> str:
+        """Each pixel's channels, times a constant matrix [out, in], plus a constant [out]: a change of colours."""
+        matrix, shift = (np.asarray(constant, np.float64).tolist() for constant in (matrix, shift))
+        return self._add("mix", x, matrix=matrix, shift=shift)
+
+    def concat(self, *xs: str) -> str:
+        """The channels of all, one after the other."""
+        return self._add("concat", *xs)
 
     def shuffle(self, x: str, factor: int) -> str:
         """A pixel shuffle whose input channels are ordered as (row, column, feature), as in layers.pixel_shuffle."""

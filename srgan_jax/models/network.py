@@ -22,11 +22,16 @@ class GeneratorNetwork(nn.Module):
     lies outside of the picture is zero before each convolution. A subclass of `models.residual.ResidualGenerator` is
     computed piece by piece, which repeats less work where the network is deep.
 
+    In training a network may also give estimates of SR on its way to the loss, as luma in [0, 1]:
+    `self.sow("auxiliary", "estimates", estimates)` with an array [N, scale · H, scale · W, estimates].
+
     Attributes:
       VALUES: {field: the values that it may have}. Integers that are not named here may be 1 to MOST.
+      MUCH_MEMORY: whether training is to say beforehand how much memory it takes.
     """
 
     VALUES: ClassVar[dict[str, Collection[Any]]] = {}
+    MUCH_MEMORY: ClassVar[bool] = False
 
     def __call__(self, lr: LRImages, *, train: bool = False) -> Images:
         """Enlarge a batch.

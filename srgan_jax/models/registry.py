@@ -9,17 +9,31 @@ import jax.numpy as jnp
 
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.models.discriminator import Discriminator
+from srgan_jax.models.drcn import DRCN
+from srgan_jax.models.edsr import EDSR
+from srgan_jax.models.espcn import ESPCN
 from srgan_jax.models.msrresnet import MSRResNet
 from srgan_jax.models.network import MOST, GeneratorNetwork
+from srgan_jax.models.srcnn import SRCNN
 from srgan_jax.models.srresnet import SRResNet
+from srgan_jax.models.unet import UNetDiscriminator
+from srgan_jax.models.vdsr import VDSR
 from srgan_jax.types import Variables
 
 # What `config.generator.network` and the files of trained networks may name. A further generator is one file in this
 # folder and one row here.
-GENERATORS: dict[str, type[GeneratorNetwork]] = {"srresnet": SRResNet, "msrresnet": MSRResNet}
+GENERATORS: dict[str, type[GeneratorNetwork]] = {
+    "srresnet": SRResNet,
+    "msrresnet": MSRResNet,
+    "edsr": EDSR,
+    "srcnn": SRCNN,
+    "espcn": ESPCN,
+    "vdsr": VDSR,
+    "drcn": DRCN,
+}
 
 # What `config.discriminator.network` may name.
-DISCRIMINATORS: dict[str, type[nn.Module]] = {"srgan": Discriminator}
+DISCRIMINATORS: dict[str, type[nn.Module]] = {"srgan": Discriminator, "unet": UNetDiscriminator}
 
 # The networks of configs and files that name none, since they are older than the registry.
 GENERATOR, DISCRIMINATOR = "srresnet", "srgan"
@@ -34,8 +48,15 @@ def architecture_of(module: GeneratorNetwork) -> Architecture:
 
 
 def architecture_in(config: dict) -> Architecture:
-    """The generator's architecture in the config of a run."""
-    return {"scale": config["scale"], "channels": config["channels"], **config["generator"]}
+    """The generator's architecture in the config of a run.
+
+    Raises:
+      InputError: the config lacks a part of it.
+    """
+    try:
+        return {"scale": config["scale"], "channels": config["channels"], **config["generator"]}
+    except (KeyError, TypeError) as error:
+        raise InputError(f"its config does not say what the generator is ({error}).") from None
 
 
 def create_generator(architecture: Architecture, *, dtype=jnp.float32) -> GeneratorNetwork:
@@ -52,14 +73,22 @@ def create_generator(architecture: Architecture, *, dtype=jnp.float32) -> Genera
 
 
 def create_discriminator(architecture: Architecture, *, dtype=jnp.float32) -> nn.Module:
-    """Make the discriminator that `config.discriminator` describes; as create_generator."""
-    return _create(DISCRIMINATORS, {"network": DISCRIMINATOR} | architecture, dtype)
+    """Make the discriminator that `config.discriminator` describes; as create_generator.
+
+    Every config has the fields of the default network. At their defaults they say nothing to a network without them.
+    """
+    architecture = {"network": DISCRIMINATOR} | architecture
+    kind, defaults = DISCRIMINATORS.get(str(architecture["network"])), _fields(DISCRIMINATORS[DISCRIMINATOR])
+    if kind is not None:
+        silent = {field for field, value in defaults.items() if architecture.get(field) == value} - _fields(kind).keys()
+        architecture = {field: value for field, value in architecture.items() if field not in silent}
+    return _create(DISCRIMINATORS, architecture, dtype)
 
 
 def _create(registry: dict[str, type[nn.Module]], architecture: Architecture, dtype) -> nn.Module:
     values = dict(architecture)
     network = values.pop("network")
-    if network not in registry:
+    if not isinstance(network, str) or network not in registry:
         raise InputError(f"network: no {network!r}; {nearest_name(str(network), registry)}")
     kind = registry[network]
     defaults, allowed = _fields(kind), getattr(kind, "VALUES", {})

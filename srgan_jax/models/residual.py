@@ -17,12 +17,14 @@ class ResidualBlock(nn.Module):
       dtype: of the computation.
       batch_norm: False leaves BatchNorm out and gives the convolutions a bias.
       prelu: slopes of the PReLU, "channel" or "shared"; "none" is ReLU.
+      residual_scale: what is added to the input is multiplied by this.
     """
 
     features: int
     dtype: Dtype
     batch_norm: bool = False
     prelu: str = "none"
+    residual_scale: float = 1.0
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool = False) -> Features:
@@ -33,7 +35,7 @@ class ResidualBlock(nn.Module):
                 y = batch_norm(use_running_average=not train, dtype=self.dtype, name=f"bn{i}")(y)
             if i == 1:
                 y = nn.relu(y) if self.prelu == "none" else PReLU(self.prelu, name="prelu")(y)
-        return add(x, y)
+        return add(x, y if self.residual_scale == 1 else self.residual_scale * y)
 
 
 class ResidualGenerator(GeneratorNetwork):

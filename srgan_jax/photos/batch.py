@@ -1,81 +1,55 @@
 """Files and folders of photos -> files and folders of larger photos."""
 
 import dataclasses
-import glob
-import os
+import functools
 import pathlib
 import time
 from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
-import tqdm
 
-from srgan_jax.data.sources import FolderSource, readable_extensions
-from srgan_jax.errors import InputError
-from srgan_jax.files import check_outputs, is_within
+from srgan_jax.data.sources import FileSource
+from srgan_jax.errors import InputError, printable
 from srgan_jax.images import ImageError, save_image
+from srgan_jax.images.heat_map import heat_map
 from srgan_jax.images.montage import side_by_side
 from srgan_jax.parallel import processes
-from srgan_jax.photos.codecs import FORMATS, check_fits, format_of, read_photo, write_photo
+from srgan_jax.photos.codecs import check_fits, format_of, read_photo, write_photo
 from srgan_jax.photos.enlarging import enlarge, result_size
 from srgan_jax.photos.photo import Photo, on_white, to_8_bit, visible_colours
-from srgan_jax.upscaling import TILE, Upscaler
+from srgan_jax.photos.planning import Job, Options, check_options, expand, left_out, plan
+from srgan_jax.progress import Progress, duration, say
+from srgan_jax.upscaling import Upscaler
 from srgan_jax.upscaling.consistency import resize_levels
-from srgan_jax.upscaling.options import OptionError, check_scale, check_tile
+from srgan_jax.upscaling.invention import invention
 from srgan_jax.upscaling.upscaler import TrainedNetwork
 
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How photos are enlarged and written.
-
-    Attributes:
-      scale: of the result to the photo; None: the network's.
-      tile: LR pixels, see upscaling.Upscaler.
-      ensemble: average over the eight flips and turns.
-      consistent: see enlarging.enlarge; None: as the model was made for.
-      format: a name out of codecs.FORMATS; None: by the extension of the result, PNG in a folder.
-      quality: of JPEG and WebP, 1 to 100; None: the format's default.
-      keep_metadata: write EXIF and XMP.
-      compare: also write NAME_compare.png, the bicubic enlargement beside the result.
-      resume: leave out photos whose result is there.
-    """
-
-    scale: float | None = None
-    tile: int = TILE
-    ensemble: bool = False
-    consistent: bool | None = None
-    format: str | None = None
-    quality: int | None = None
-    keep_metadata: bool = False
-    compare: bool = False
-    resume: bool = False
-
-
-@dataclasses.dataclass(frozen=True)
-class Job:
-    """One photo: where it is, where its enlargement goes, and the comparison if one is wanted."""
-
-    source: pathlib.Path
-    target: pathlib.Path
-    comparison: pathlib.Path | None
+_PROBE = 128  # LR pixels, the side of the picture by which the speed is measured
+_WORTH_A_FORECAST = 500_000  # LR pixels; less takes no minutes on any machine of today
+_LONG = 60.0  # seconds; what takes longer is said before
 
 
 def upscale_files(
     inputs: Sequence[str | pathlib.Path],
-    out: str | pathlib.Path,
+    out: str | pathlib.Path | None,
     load: Callable[[], TrainedNetwork],
     options: Options | None = None,
+    *,
+    load_reference: Callable[[], TrainedNetwork] | None = None,
 ) -> list[str]:
     """Enlarge photos; one that cannot be read or written does not stop the others. Several processes divide them.
 
     Args:
       inputs: paths of photos and of folders, and patterns of them (*, ?, [], **). Folders are searched recursively
         and keep their structure.
-      out: path of the result if `inputs` is one photo and `out` has an image format's extension; else a folder.
-      load: gives the generators.Generator; called once all is checked, and only if something is to be done.
+      out: path of the result if `inputs` is one photo and `out` has an image format's extension; else a folder. None
+        puts results beside their photos, and those of a folder into a folder beside it: photo_x4.png, holiday_x4/.
+      load: gives the generators.Generator; called once, after all is checked, and only if something is to be done or
+        its scale has to stand in the names of results.
       options: by default those of Options.
+      load_reference: likewise gives the generator that `max_invention` and `map` compare with; called if one of these
+        is given.
 
     Returns:
       A sentence for each photo that failed.
@@ -86,47 +60,101 @@ def upscale_files(
     """
     options = options or Options()
     check_options(options)
-    jobs = processes.share(plan(inputs, pathlib.Path(out), options))
+    paths, load = [path for pattern in inputs for path in expand(pattern)], functools.cache(load)
+    if out is None and options.suffix is None:
+        scale = load().module.scale if options.scale is None else options.scale
+        options = dataclasses.replace(options, suffix=f"_x{scale:g}")
+    jobs = processes.share(plan(paths, None if out is None else pathlib.Path(out), options))
+    for sentence in left_out(paths) if processes.is_first() else []:
+        say(sentence)
     todo = [job for job in jobs if not (options.resume and job.target.exists())]
-    failures = _upscale(todo, load(), options, done=len(jobs) - len(todo)) if todo else []
+    failures = []
+    if todo:
+        compared = options.max_invention is not None or options.map is not None
+        reference = load_reference() if compared and load_reference else None
+        failures = _upscale(todo, load(), reference, options, done=len(jobs) - len(todo))
     return [failure for of_one in processes.gather(failures) for failure in of_one]
 
 
-def _upscale(jobs: list[Job], generator: TrainedNetwork, options: Options, *, done: int) -> list[str]:
+def _upscale(
+    jobs: list[Job], generator: TrainedNetwork, reference: TrainedNetwork | None, options: Options, *, done: int
+) -> list[str]:
     """Enlarge what one process has to; `done` of its photos are left out. Returns a sentence for each failure."""
-    failures = []
+    failures, written, start = [], [], time.perf_counter()
+    networks = [network for network in (generator, reference) if network is not None]
+    upscaler, *compared = upscalers = [
+        Upscaler(network, tile=options.tile, ensemble=options.ensemble, devices=jax.local_devices())
+        for network in networks
+    ]
+    if processes.is_first() and (sentence := forecast([job.source for job in jobs], upscalers)):
+        say(sentence)
     with _Progress(len(jobs) + done, skipped=done) as progress:
-        upscaler = Upscaler(
-            generator,
-            tile=options.tile,
-            ensemble=options.ensemble,
-            devices=jax.local_devices(),
-            progress=progress.tile_done,
-        )
+        for one in upscalers:
+            one.progress = lambda share, pixels: progress.tile_done(share / len(networks), pixels / len(networks))
 
         def read(job: Job) -> Photo:
             photo = read_photo(job.source)
             check_fits(result_size(photo, upscaler, options.scale), format_of(job.target, options.format))
             return photo
 
-        def write(job: Job, photo: Photo, enlarged: Photo) -> None:
+        def write(job: Job, photo: Photo, enlarged: Photo, expected: Photo | None) -> tuple[int, int]:
             try:
                 job.target.parent.mkdir(parents=True, exist_ok=True)
                 into = format_of(job.target, options.format)
                 write_photo(job.target, enlarged, into=into, quality=options.quality, metadata=options.keep_metadata)
                 if job.comparison:
                     save_image(job.comparison, compare(photo, enlarged))
+                if job.map:
+                    job.map.parent.mkdir(parents=True, exist_ok=True)
+                    save_image(job.map, invention_map(enlarged, expected, highest=options.max_invention))
             except (InputError, MemoryError, OSError, ValueError) as error:  # Pillow's encoders raise the last two
                 raise _named(job.target, error) from None
+            return enlarged.colour.shape[:2]
 
         def fail(job: Job, error: Exception) -> None:
             failures.append(str(_named(job.source, error)))
             progress.failed()
 
-        wanted = {"scale": options.scale, "consistent": options.consistent}
-        for _ in enlarge(jobs, upscaler, decode=read, encode=write, failed=fail, **wanted):
-            pass
+        wanted = {"scale": options.scale, "consistent": options.consistent, "max_invention": options.max_invention}
+        wanted["reference"] = compared[0] if compared else None
+        last = start
+        for job, (height, width) in enlarge(jobs, upscaler, decode=read, encode=write, failed=fail, **wanted):
+            now = time.perf_counter()
+            say(f"{printable(job.target)}, {width} × {height}, {duration(now - last)}")
+            written.append(height * width / 1e6)
+            last = now
+    if len(written) > 1:
+        say(f"{len(written)} pictures, {sum(written):.1f} megapixels, {duration(time.perf_counter() - start)}")
     return failures
+
+
+def forecast(paths: Sequence[pathlib.Path], upscalers: Sequence[Upscaler]) -> str | None:
+    """Say how long photos will take, if that is minutes.
+
+    A small picture is enlarged twice: the first time compiles the program, which all photos need; the second time is
+    measured. Pictures that are computed as a whole (a tile of 0) need programs of their own, so nothing is said of
+    them.
+    """
+    pixels = 0
+    for path in paths:
+        try:
+            height, width = FileSource("", [str(path)]).size(0)
+        except ImageError:  # It is named when it is read.
+            continue
+        pixels += height * width
+    if pixels < _WORTH_A_FORECAST or not all(upscaler.tile for upscaler in upscalers):
+        return None
+    seconds = 0.0
+    for upscaler in upscalers:
+        probe = np.zeros((_PROBE, _PROBE, upscaler.module.channels), np.uint8)
+        upscaler(probe)
+        start = time.perf_counter()
+        upscaler(probe)
+        seconds += (time.perf_counter() - start) * pixels / probe[..., 0].size
+    if seconds < _LONG:
+        return None
+    time_needed, megapixels = duration(60 * round(seconds / 60)), pixels * upscalers[0].module.scale ** 2 / 1e6
+    return f"This will take about {time_needed}: {megapixels:.0f} megapixels have to be computed."
 
 
 def _named(path: pathlib.Path, error: Exception) -> ImageError:
@@ -147,65 +175,22 @@ def compare(photo: Photo, enlarged: Photo) -> np.ndarray:
     return side_by_side([{name: to_8_bit(on_white(x).colour) for name, x in pair.items()}])
 
 
-def check_options(options: Options) -> None:
-    """Raise an OptionError for an option out of its range."""
-    check_tile(options.tile)
-    check_scale(options.scale)
-    if options.quality is not None and not 1 <= options.quality <= 100:
-        raise OptionError("quality", f"{options.quality!r} is not from 1 to 100.")
-    if options.format is not None:
-        format_of("", options.format)
+def invention_map(enlarged: Photo, expected: Photo, *, highest: float | None = None) -> np.ndarray:
+    """How far the result leaves the reference's, as a heat map with its scale: uint8 RGB.
 
-
-def plan(inputs: Sequence[str | pathlib.Path], out: pathlib.Path, options: Options) -> list[Job]:
-    """What is to be done, checked before anything is computed."""
-    paths = [path for pattern in inputs for path in expand(pattern)]
-    one_file = len(paths) == 1 and paths[0].is_file()
-    if one_file and out.suffix and not out.is_dir():
-        format_of(out, options.format)
-        pairs, folder = [(paths[0], out)], out.parent
-    else:
-        if out.is_file() or (out.suffix.lower() in readable_extensions() and not out.is_dir()):
-            raise InputError(f"{out}: several pictures need a folder for their results, this is a file's name.")
-        extension, folder = FORMATS["png"].extensions[0], out
-        if options.format:
-            extension = format_of("", options.format).extensions[0]
-        pairs = []
-        for path in paths:
-            if path.is_dir():
-                # Results of an earlier run, where OUT is inside of the folder, are no inputs.
-                inside = is_within(out, path) and out.resolve() != path.resolve()
-                names = [n for n in FolderSource(path).names if not (inside and is_within(path / n, out))]
-                pairs += [(path / name, (out / name).with_suffix(extension)) for name in names]
-            else:
-                pairs.append((path, (out / path.name).with_suffix(extension)))
-    jobs = []
-    for source, target in pairs:
-        comparison = target.with_name(f"{target.stem}_compare.png") if options.compare else None
-        jobs.append(Job(source, target, comparison))
-    outputs = [(path, job.source) for job in jobs for path in (job.target, job.comparison) if path]
-    check_outputs(outputs, [job.source for job in jobs], folder=folder)
-    return jobs
-
-
-def expand(pattern) -> list[pathlib.Path]:
-    """A path as it is; a pattern as the paths that match it, sorted."""
-    if os.path.lexists(pattern):
-        return [pathlib.Path(pattern)]
-    matches = sorted(glob.glob(str(pattern), recursive=True)) if glob.has_magic(str(pattern)) else []
-    if not matches:
-        what = "nothing matches this pattern" if glob.has_magic(str(pattern)) else "no such file or directory"
-        raise InputError(f"{pattern}: {what}.")
-    return [pathlib.Path(match) for match in matches]
+    Args:
+      enlarged, expected: the result, and what the reference makes of the same photo.
+      highest: the end of the scale in levels of 8 bits; by default the next round number above all differences.
+    """
+    return heat_map(invention(enlarged.colour, expected.colour), unit="levels", highest=highest or None)
 
 
 class _Progress:
-    """A bar of pictures, in fractions, with the megapixels of the results per second."""
+    """The pictures that are done, in fractions, with the megapixels of the results per second."""
 
     def __init__(self, pictures: int, *, skipped: int):
-        layout = "{percentage:3.0f}%|{bar}| {n:.2f}/{total} pictures [{elapsed}<{remaining}{postfix}]"
         hidden = not processes.is_first()
-        self._bar = tqdm.tqdm(total=pictures, initial=skipped, bar_format=layout, disable=hidden)
+        self._bar = Progress(pictures, unit="picture", done=skipped, decimals=2, hidden=hidden)
         self._start, self._megapixels = time.perf_counter(), 0.0
 
     def __enter__(self):
@@ -217,7 +202,7 @@ class _Progress:
     def tile_done(self, share: float, pixels: float) -> None:
         self._megapixels += pixels / 1e6
         rate = self._megapixels / (time.perf_counter() - self._start)
-        self._bar.set_postfix_str(f"{rate:.2f} megapixels/s", refresh=False)
+        self._bar.note(f"{rate:.2f} megapixels/s")
         self._bar.update(share)
 
     def failed(self) -> None:

@@ -16,8 +16,7 @@ from PIL import ExifTags, Image, ImageOps, PngImagePlugin
 
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.files import replacing
-from srgan_jax.images import FORMATS as READABLE
-from srgan_jax.images import check_regular, decoding
+from srgan_jax.images import check_regular, decoding, open_image, within_budget
 from srgan_jax.photos.photo import Photo, from_array, from_pillow, levels, on_white, to_8_bit
 from srgan_jax.upscaling.options import OptionError
 from srgan_jax.upscaling.turns import turn
@@ -97,8 +96,8 @@ def read_photo(path) -> Photo:
     Palettes become RGB(A), 1 bit becomes grey, CMYK and Lab become sRGB; the EXIF orientation is applied.
 
     Raises:
-      ImageError: the file is missing, truncated, no picture, without pixels, or of more than twice Pillow's
-        MAX_IMAGE_PIXELS.
+      ImageError: the file is missing, truncated, no picture, without pixels, or declares more pixels or bytes than are
+        read (images.within_budget).
     """
     with decoding(path):
         check_regular(path)
@@ -108,7 +107,7 @@ def read_photo(path) -> Photo:
 
 def _read_with_pillow(file) -> Photo:
     file.seek(0)
-    with Image.open(file, formats=READABLE) as image:
+    with open_image(file) as image:
         sixteen = image.format == "PNG" and image.tile and image.tile[0].args in _PNG_SIXTEEN
         # Looks for EXIF behind the pixels too, and so decodes them.
         exif, orientation = _kept_exif(image), image.getexif().get(_TAG.Orientation, 1)
@@ -117,7 +116,8 @@ def _read_with_pillow(file) -> Photo:
             file.seek(0)
             photo = dataclasses.replace(from_array(_upright(imagecodecs.png_decode(file.read()), orientation)), icc=icc)
         else:
-            photo = from_pillow(ImageOps.exif_transpose(image))
+            ImageOps.exif_transpose(image, in_place=True)
+            photo = from_pillow(image)
     return dataclasses.replace(photo, exif=exif, xmp=xmp)
 
 
@@ -129,11 +129,18 @@ def _read_16_bit_tiff(file) -> Photo | None:
         return None
     with tifffile.TiffFile(file) as tiff:
         page = tiff.pages[0]
+        if page.dtype is not None and (page.dtype.kind not in "ub" or page.dtype.itemsize > 2):
+            raise InputError(f"has {page.dtype} levels, whose range is not known; convert it to 16 bits first.")
         if page.dtype != np.uint16 or page.bitspersample != 16 or page.photometric not in _TIFF_COLOURS:
             return None
-        if page.imagewidth * page.imagelength > 2 * Image.MAX_IMAGE_PIXELS:
-            raise InputError(f"{page.imagewidth} x {page.imagelength} pixels could be a decompression bomb.")
-        array = page.asarray()
+        # A tile may be larger than the picture, and is decoded as a whole.
+        area = max(page.imagewidth, page.tilewidth) * max(page.imagelength, page.tilelength)
+        layers = max(page.imagedepth, page.tiledepth)
+        declared = f"{page.imagewidth} x {page.imagelength} pixels of {page.samplesperpixel} samples in {layers} layers"
+        with within_budget(declared, area * layers * page.samplesperpixel * 2):
+            array = page.asarray()
+        if array.ndim > 3 or layers > 1:
+            raise InputError(f"has {layers} layers, where a picture has one; convert it first.")
         array = np.moveaxis(array, 0, -1) if page.axes.startswith("S") else array
         array = array[..., None] if array.ndim == 2 else array
         colours = _TIFF_COLOURS[page.photometric]

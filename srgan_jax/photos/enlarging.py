@@ -12,9 +12,12 @@ from PIL import Image
 
 from srgan_jax.errors import InputError
 from srgan_jax.photos.photo import Photo, from_array, from_pillow, levels, to_pillow, visible_colours
+from srgan_jax.types import DeepPicture
 from srgan_jax.upscaling import Upscaler, make_consistent
 from srgan_jax.upscaling.consistency import resize_levels
-from srgan_jax.upscaling.options import check_scale
+from srgan_jax.upscaling.invention import bound, bounds
+from srgan_jax.upscaling.options import check_max_invention, check_scale
+from srgan_jax.upscaling.tiles import Enlarged
 from srgan_jax.upscaling.upscaler import raise_error
 
 AHEAD = 2  # photos decoded before, and encoded after, the one that is computed; each takes memory
@@ -27,9 +30,11 @@ def enlarge(
     upscaler: Upscaler,
     *,
     decode: Callable[[Item], Photo],
-    encode: Callable[[Item, Photo, Photo], Any],
+    encode: Callable[[Item, Photo, Photo, Photo | None], Any],
     scale: float | None = None,
     consistent: bool | None = None,
+    reference: Upscaler | None = None,
+    max_invention: float | None = None,
     failed: Callable[[Item, Exception], object] = raise_error,
 ) -> Iterator[tuple[Item, Any]]:
     """Enlarge a photo for each item, in order.
@@ -37,11 +42,17 @@ def enlarge(
     Args:
       items: anything that `decode` knows, such as the paths of files.
       decode: item -> photo; called in threads.
-      encode: (item, photo, enlarged photo) -> what is yielded; called in threads.
+      encode: (item, photo, enlarged photo, the reference's enlarged photo or None) -> what is yielded; called in
+        threads.
       scale: of the result; by default the network's. Where it is another, the network's result is resized by bicubic
         interpolation.
       consistent: make the network's result one whose bicubic reduction is the photo (upscaling.make_consistent). By
-        default this is done where the generator's `info` says that it was made for this ("consistent").
+        default this is done where the generator's `info` says that it was made for this ("consistent"). The
+        reference's result is treated likewise.
+      reference: what the result is compared with: a network of the same scale that was trained for the least error.
+      max_invention: the most levels of 8 bits by which the result may leave the reference's in each pixel and channel,
+        see invention.bounds. This always holds, also after resizing. Where the result is to be consistent as well, it
+        is so as far as the bound allows.
       failed: called with (item, error) where a photo cannot be decoded, computed or encoded, for which `decode` and
         `encode` may raise InputError, OSError or MemoryError; the others go on. By default the error is raised.
 
@@ -49,9 +60,12 @@ def enlarge(
       An iterator of (item, what `encode` gives) for each item that has not failed.
 
     Raises:
-      InputError: `scale` is out of its range.
+      InputError: `scale` or `max_invention` is out of its range, the reference has another scale, or there is a bound
+        and no reference.
     """
     check_scale(scale)
+    check_max_invention(max_invention)
+    _check_reference(upscaler, reference, needed=max_invention is not None)
     if consistent is None:
         consistent = upscaler.generator.info.get("consistent", False)
 
@@ -59,21 +73,51 @@ def enlarge(
         photo = decode(item)
         return photo, visible_colours(photo)
 
-    def finish(item, photo, lr, sr):
-        if lr.shape[2] == 1 and sr.shape[2] > 1:  # a grey photo stays grey, also where the network sees RGB
-            sr = np.floor(sr.mean(-1, keepdims=True, dtype=np.float32) + 0.5).astype(sr.dtype)
-        sr = make_consistent(sr, lr, upscaler.module.scale) if consistent else sr
-        size = result_size(photo, upscaler, scale)
+    def correct(lr, sr, within=None):
+        return make_consistent(sr, lr, upscaler.module.scale, within=within) if consistent else sr
+
+    def finish(item, photo, lr, sr, expected=None):
+        sr, size, limited = _as_grey_as(lr, sr), result_size(photo, upscaler, scale), max_invention is not None
+        if expected is not None:
+            expected = correct(lr, _as_grey_as(lr, expected))
+        sr = correct(lr, sr, bounds(expected, max_invention) if limited else None)
+        colours = [None if levels is None else resize_levels(levels, size) for levels in (sr, expected)]
+        if limited:
+            colours[0] = bound(*colours, max_invention)
         # The network would turn the flat areas, fully opaque or transparent, into nearly so; interpolation keeps them.
         alpha = photo.alpha if photo.alpha is None else resize_levels(photo.alpha, size)
-        return encode(item, photo, dataclasses.replace(photo, colour=resize_levels(sr, size), alpha=alpha))
+        enlarged = (x if x is None else dataclasses.replace(photo, colour=x, alpha=alpha) for x in colours)
+        return encode(item, photo, *enlarged)
 
     prepared = _in_threads(prepare, ((item,) for item in items), failed)
     computed = upscaler.stream(
         (((item, photo, lr), lr) for item, (photo, lr) in prepared),
         failed=lambda given, error: failed(given[0], error),
     )
+    if reference is not None:
+        computed = reference.stream(
+            (((*given, sr), given[2]) for given, sr in computed),
+            failed=lambda given, error: failed(given[0], error),
+        )
     return _in_threads(finish, ((*given, sr) for given, sr in computed), failed)
+
+
+def _check_reference(upscaler: Upscaler, reference: Upscaler | None, *, needed: bool) -> None:
+    """Raise an InputError unless the two can be compared."""
+    if reference is None and needed:
+        raise InputError("max_invention: a reference is needed, which the result may leave by so many levels.")
+    if reference is not None and reference.module.scale != upscaler.module.scale:
+        raise InputError(
+            f"the reference enlarges {reference.module.scale} times, the network {upscaler.module.scale} times; choose "
+            "a reference of the same scale."
+        )
+
+
+def _as_grey_as(lr: DeepPicture, sr: Enlarged) -> np.ndarray:
+    """SR with one channel if LR has one: a grey photo stays grey, also where the network sees RGB."""
+    if lr.shape[2] > 1 or sr.shape[2] == 1:
+        return sr
+    return np.floor(sr.mean(-1, keepdims=True, dtype=np.float32) + 0.5).astype(sr.dtype)
 
 
 def _in_threads(function: Callable, calls: Iterable[tuple], failed: Callable) -> Iterator[tuple[Any, Any]]:
@@ -104,31 +148,30 @@ def result_size(photo: Photo, upscaler: Upscaler, scale: float | None) -> tuple[
     return tuple(-(-factor * length // 1) for length in photo.colour.shape[:2])
 
 
-def enlarge_images(images, upscaler: Upscaler, *, scale: float | None = None, consistent: bool | None = None):
+def enlarge_images(images, upscaler: Upscaler, **options):
     """Enlarge one image, or a list of them, and give back the same kind of thing.
 
     Args:
       images: a Pillow image of any mode; or an array, uint8 or uint16 [H, W] or [H, W, C], where C = 1 is grey,
         3 RGB, and with 2 and 4 the last channel is alpha; or a list of such.
-      scale, consistent: see `enlarge`.
+      options: scale, consistent, reference and max_invention, see `enlarge`.
 
     Returns:
       An array of ceil(scale · H) x ceil(scale · W) pixels with the dtype and number of channels of the image; or a
       Pillow image of mode L, LA, RGB, RGBA or I;16, with the colour profile if it still holds.
 
     Raises:
-      InputError: an image is of no kind that is named above, or `scale` is out of its range.
+      InputError: an image is of no kind that is named above; or as `enlarge` raises it.
     """
     if not isinstance(images, list | tuple):
-        return enlarge_images([images], upscaler, scale=scale, consistent=consistent)[0]
+        return enlarge_images([images], upscaler, **options)[0]
     photos = [from_pillow(image) if isinstance(image, Image.Image) else from_array(image) for image in images]
     results = enlarge(
         zip(images, photos, strict=True),
         upscaler,
         decode=lambda pair: pair[1],
-        encode=lambda pair, _, enlarged: _like(pair[0], enlarged),
-        scale=scale,
-        consistent=consistent,
+        encode=lambda pair, _, enlarged, __: _like(pair[0], enlarged),
+        **options,
     )
     return [result for _, result in results]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import io
+import os
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -68,6 +69,11 @@ def from_array(array) -> Photo:
     Raises:
       InputError: another dtype or shape, or no pixels.
     """
+    if isinstance(array, str | os.PathLike):
+        raise InputError(
+            f"a picture is an image or an array, got the path {os.fspath(array)!r}; open it first: "
+            "PIL.Image.open(path)."
+        )
     array = np.asarray(array)
     if array.dtype not in (np.uint8, np.uint16) or array.ndim not in (2, 3):
         raise InputError(

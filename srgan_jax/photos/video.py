@@ -6,12 +6,12 @@ import time
 
 import jax
 import numpy as np
-import tqdm
 
-from srgan_jax.errors import InputError
+from srgan_jax.errors import InputError, install, printable
 from srgan_jax.files import check_outputs, replacing
 from srgan_jax.photos.enlarging import enlarge
 from srgan_jax.photos.photo import from_array
+from srgan_jax.progress import Progress, duration, say
 from srgan_jax.upscaling import TILE, Upscaler
 from srgan_jax.upscaling.options import check_scale
 from srgan_jax.upscaling.upscaler import TrainedNetwork
@@ -39,6 +39,8 @@ def upscale_video(
     tile: int = TILE,
     ensemble: bool = False,
     consistent: bool | None = None,
+    reference: TrainedNetwork | None = None,
+    max_invention: float | None = None,
     metadata: bool = False,
 ) -> None:
     """Enlarge a video; its frames become 8-bit.
@@ -49,6 +51,8 @@ def upscale_video(
       scale: of the result, by default the network's; sides are rounded down to even numbers of pixels.
       tile, ensemble: see upscaling.Upscaler.
       consistent: see enlarging.enlarge; frames are made consistent before they are encoded.
+      reference, max_invention: see enlarging.enlarge; the bound holds before frames are encoded. The reference is a
+        generators.Generator.
       metadata: keep title, date, place and the like.
 
     Raises:
@@ -59,27 +63,41 @@ def upscale_video(
     try:
         import av
     except ImportError:
-        raise InputError('videos need PyAV: pip install "av>=14,<20" (requirements-video.txt).') from None
+        raise InputError(f"videos need PyAV: {install('video')}.") from None
     source, out = pathlib.Path(source), pathlib.Path(out)
     if not source.is_file():
         raise InputError(f"{source}: no such file.")
     if out.suffix.lower() not in ENCODERS:
         raise InputError(f"{out}: a video is written as one of {' '.join(ENCODERS)}.")
     check_outputs([(out, source)], [source])
-    upscaler = Upscaler(generator, tile=tile, ensemble=ensemble, devices=jax.local_devices())
+    upscaler, *compared = (
+        Upscaler(network, tile=tile, ensemble=ensemble, devices=jax.local_devices())
+        for network in (generator, reference)
+        if network is not None
+    )
     out.parent.mkdir(parents=True, exist_ok=True)
+    start = time.perf_counter()
     try:
         with replacing(out) as partial, av.open(str(source)) as pictures, av.open(str(source)) as sound:
             if not pictures.streams.video:
                 raise InputError(f"{source}: holds no video.")
             with av.open(str(partial), "w") as result:
-                convert = functools.partial(enlarge, upscaler=upscaler, scale=scale, consistent=consistent)
-                _convert(pictures, sound, result, convert, out.suffix.lower(), metadata)
+                convert = functools.partial(
+                    enlarge,
+                    upscaler=upscaler,
+                    scale=scale,
+                    consistent=consistent,
+                    reference=compared[0] if compared else None,
+                    max_invention=max_invention,
+                )
+                width, height = _convert(pictures, sound, result, convert, out.suffix.lower(), metadata)
+        say(f"{printable(out)}, {width} × {height}, {duration(time.perf_counter() - start)}")
     except av.error.FFmpegError as error:
         raise InputError(f"{source}: cannot be converted ({error.strerror}).") from None
 
 
-def _convert(pictures, sound, result, convert, container, metadata) -> None:
+def _convert(pictures, sound, result, convert, container, metadata) -> tuple[int, int]:
+    """Enlarge the frames and copy the sound; returns (width, height) of the result."""
     from av import VideoFrame
 
     shown = pictures.streams.video[0]
@@ -99,7 +117,7 @@ def _convert(pictures, sound, result, convert, container, metadata) -> None:
         rgb = np.rot90(frame.to_ndarray(format="rgb24"), frame.rotation // 90)
         return from_array(np.ascontiguousarray(rgb))
 
-    def encode(frame, _, enlarged):
+    def encode(frame, _, enlarged, __):
         height, width = (max(2, n // 2 * 2) for n in enlarged.colour.shape[:2])
         return VideoFrame.from_ndarray(np.ascontiguousarray(enlarged.colour[:height, :width]), "rgb24")
 
@@ -115,7 +133,7 @@ def _convert(pictures, sound, result, convert, container, metadata) -> None:
                 return
 
     start, megapixels = time.perf_counter(), 0.0
-    with tqdm.tqdm(total=shown.frames or None, unit=" frames") as bar:
+    with Progress(shown.frames or None, unit="frame") as bar:
         for old, frame in convert(pictures.decode(shown), decode=decode, encode=encode):
             if not megapixels:
                 encoded.width, encoded.height, encoded.pix_fmt = frame.width, frame.height, _PIXELS
@@ -126,9 +144,10 @@ def _convert(pictures, sound, result, convert, container, metadata) -> None:
             result.mux(encoded.encode(frame))
             copy_sound(old.time)
             megapixels += frame.height * frame.width / 1e6
-            bar.set_postfix_str(f"{megapixels / (time.perf_counter() - start):.2f} megapixels/s", refresh=False)
+            bar.note(f"{megapixels / (time.perf_counter() - start):.2f} megapixels/s")
             bar.update()
     if not megapixels:
         raise InputError(f"{pictures.name}: holds no frame that can be decoded.")
     result.mux(encoded.encode(None))
     copy_sound(float("inf"))
+    return encoded.width, encoded.height

@@ -19,15 +19,19 @@ from srgan_jax import evaluation, models
 from srgan_jax.cpu.memory import return_freed_memory
 from srgan_jax.data.fingerprint import check_same_on_all_processes, check_unchanged, fingerprint
 from srgan_jax.data.loader import CropLoader, prefetch
-from srgan_jax.data.sources import create_source, hold_out
+from srgan_jax.data.sources import create_source, hold_out, readable
 from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.files import locked, replace_text
 from srgan_jax.generators import Generator
 from srgan_jax.images import save_image
 from srgan_jax.metrics import METRICS, make_scorers
 from srgan_jax.parallel import processes, sharding
+from srgan_jax.progress import duration
 from srgan_jax.training import stages
+from srgan_jax.training.loggers import select_loggers
 from srgan_jax.training.logs import Log, NoLog
+from srgan_jax.training.memory import memory_note
+from srgan_jax.training.values import make_value_evaluation
 from srgan_jax.upscaling import Upscaler
 from srgan_jax.weights.checkpoints import GENERATOR, Checkpoints
 
@@ -40,7 +44,8 @@ SHOWN = ("g/loss", "d/real", "d/fake", "images_per_second")
 def train(config, workdir) -> None:
     """Train the stage that `config` describes, going on from the newest checkpoint in `workdir`.
 
-    Writes WORKDIR/config.json, pictures.json, metrics.jsonl, tensorboard/, samples/ and checkpoints/.
+    Writes WORKDIR/config.json, pictures.json, metrics.jsonl, samples/, checkpoints/, and what the loggers write
+    (config.loggers), such as tensorboard/.
 
     Raises:
       InputError: a field, file or directory is not what it should be.
@@ -50,6 +55,7 @@ def train(config, workdir) -> None:
     workdir = pathlib.Path(workdir)
     mesh = sharding.create_mesh()
     sharding.check_batch_size(config.batch_size, mesh, accumulate=config.accumulate)
+    loggers = select_loggers(config.loggers)
     stage = stages.create_stage(config)
     training, held_out = hold_out(create_source(config.data, channels=config.channels), config.data.holdout)
     loader = CropLoader(
@@ -62,7 +68,7 @@ def train(config, workdir) -> None:
         augment=config.data.augment,
         cache_mb=config.data.cache_mb,
     )
-    evaluation_sets = create_evaluation_sets(config, held_out)
+    evaluation_sets = [] if config.data.source == "arrays" else create_evaluation_sets(config, held_out)
 
     with contextlib.ExitStack() as stack:
         workdir.mkdir(parents=True, exist_ok=True)
@@ -77,6 +83,8 @@ def train(config, workdir) -> None:
             state = jax.device_put(stage.adopt(state), sharding.replicated(mesh))
         if processes.is_first():
             write_config(workdir, config)
+            if not start and (warning := warning_of_start(config)):
+                print(f"Warning: {warning}", file=sys.stderr)
             if changed := check_unchanged(workdir / "pictures.json", pictures):
                 print(f"Warning: {changed}. Pictures held out of training may have been trained on.", file=sys.stderr)
         frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
@@ -84,8 +92,12 @@ def train(config, workdir) -> None:
 
         log = NoLog()
         if processes.is_first():
-            log = stack.enter_context(contextlib.closing(Log(workdir, start=start, stop=config.num_steps)))
-        evaluate = make_evaluation(config, stage, evaluation_sets, workdir, log)
+            log = Log(workdir, start=start, stop=config.num_steps, loggers=loggers, config=json.loads(config.to_json()))
+            stack.enter_context(contextlib.closing(log))
+        if config.data.source == "arrays":
+            evaluate = make_value_evaluation(config, stage, held_out, workdir, log)
+        else:
+            evaluate = make_evaluation(config, stage, evaluation_sets, workdir, log)
         stop_signal = stack.enter_context(catch_stop_signals())
         batches = stack.enter_context(
             contextlib.closing(
@@ -101,8 +113,14 @@ def train(config, workdir) -> None:
                 )
             )
         )
-        log.say(f"{workdir}: steps {start} to {config.num_steps} on {mesh.size} x {mesh.devices.flat[0].device_kind}")
-        window, saved = Window(config.batch_size), start
+        if start < config.num_steps:
+            device = f"{mesh.size} x {mesh.devices.flat[0].device_kind}"
+            log.say(f"{workdir}: steps {start} to {config.num_steps} on {device}")
+            if note := memory_note(config, mesh.size):
+                log.say(note)
+        else:
+            log.say(f"{workdir}: all {config.num_steps} steps are done; a larger num_steps would train on.")
+        window, saved, begun = Window(config.batch_size), start, time.perf_counter()
 
         def save(done, state, scores=None):
             checkpoints.save(
@@ -142,6 +160,18 @@ def train(config, workdir) -> None:
                 window.restart_clock()
             if stopping and done < config.num_steps:
                 raise interruption(done, stopping)
+        if start < config.num_steps:
+            log.done(f"{workdir}: {config.num_steps - start} steps in {duration(time.perf_counter() - begun)}")
+
+
+def warning_of_start(config) -> str | None:
+    """What a user is to know before a new run begins."""
+    if config.stage != "adversarial" or config.init_from:
+        return None
+    return (
+        "this adversarial run starts from an untrained generator; the paper starts from a trained SRResNet, which "
+        "config.init_from names (a run, or srresnet-x4)."
+    )
 
 
 def interruption(step: int, signal_name: str) -> Interrupted:
@@ -189,6 +219,7 @@ def create_evaluation_sets(config, held_out) -> list[evaluation.EvaluationSet]:
     if config.eval_data:
         sets = evaluation.parse_sets(config.eval_data.split(","), scale=config.scale)
     else:
+        held_out = readable(held_out, config.eval_images, least=config.scale)
         sets = [evaluation.source_set("held_out", held_out, scale=config.scale)] if len(held_out) else []
     return [evaluation.limited(pairs, config.eval_images) for pairs in sets]
 

@@ -6,6 +6,7 @@ stage what to evaluate and export, and the stage takes over the networks of an e
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 
 import jax
@@ -13,8 +14,11 @@ import jax.numpy as jnp
 import optax
 
 from srgan_jax import losses
+from srgan_jax.data.degradations import Degradation, create_degradation
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.generators import EMA, load
+from srgan_jax.metrics.dists import dists
+from srgan_jax.metrics.lpips import lpips
 from srgan_jax.models import (
     VGG19,
     GeneratorNetwork,
@@ -23,11 +27,13 @@ from srgan_jax.models import (
     create_discriminator,
     create_generator,
 )
+from srgan_jax.training.optimizers import OPTIMIZERS, create_optimizer
 from srgan_jax.training.schedules import SCHEDULES
 from srgan_jax.training.state import create_network, variables_of
 from srgan_jax.training.steps import STEPS, Losses, State
 from srgan_jax.types import Key, Params, Variables
 from srgan_jax.weights.checkpoints import read_networks
+from srgan_jax.weights.perceptual import load_dists, load_lpips
 from srgan_jax.weights.vgg19 import load_vgg19
 
 
@@ -83,14 +89,33 @@ def with_average(init: Callable, step: Callable, decay: float) -> tuple[Callable
 
 def _load_vgg(config, terms) -> tuple[Params, Callable]:
     """VGG19's parameters, and its feature maps of images."""
-    layers = tuple(name for name in terms if "vgg" in losses.TERMS[name].frozen)
+    layers = losses.feature_layers(terms)
     params, preprocessing = load_vgg19(config.vgg_weights, layers)
     vgg = VGG19(layers=layers, preprocessing=preprocessing, dtype=jnp.dtype(config.dtype))
     return params, lambda params, images: vgg.apply({"params": params}, images)
 
 
-# How each frozen network is had: (config, names of the terms) -> (parameters, function(parameters, images)).
-FROZEN: dict[str, Callable] = {"vgg": _load_vgg}
+def _load_metric(load_params: Callable[[], Params], distance: Callable) -> Callable:
+    """Load what `eval.py` scores with, for a term that makes it small."""
+    return lambda config, terms: (load_params(), distance)
+
+
+def with_degradation(step: Callable, degradation: Degradation) -> Callable:
+    """A stage's step whose batches have an LR that was degraded, drawn from the key of the step."""
+
+    def step_with(state: State, batch, frozen, key: Key):
+        return step(state, batch | {"lr": degradation(batch["hr"], key)}, frozen, key)
+
+    return step_with
+
+
+# How each frozen network is had: (config, names of the terms) -> (parameters, function(parameters, images or SR, HR)).
+FROZEN: dict[str, Callable] = {
+    "vgg": _load_vgg,
+    "lpips_alex": _load_metric(lambda: load_lpips("alex"), functools.partial(lpips, network="alex")),
+    "lpips_vgg": _load_metric(lambda: load_lpips("vgg"), functools.partial(lpips, network="vgg")),
+    "dists": _load_metric(load_dists, dists),
+}
 
 
 def create_stage(config) -> Stage:
@@ -107,7 +132,7 @@ def create_stage(config) -> Stage:
     terms = losses.selected(weights)
     loaded = {network: FROZEN[network](config, terms) for network in sorted(losses.frozen_networks(terms))}
     # D learns also where no term listens to it.
-    judged = terms if any(losses.TERMS[name].adversarial for name in terms) else {"adversarial": 1.0}
+    judged = terms if any(losses.TERMS[name].discriminator for name in terms) else terms | {"adversarial": 1.0}
     stage_losses = Losses(
         generator=losses.make_generator_loss(weights),
         discriminator=losses.make_discriminator_loss(judged) if adversarial else None,
@@ -115,9 +140,6 @@ def create_stage(config) -> Stage:
         scale=config.scale,
         jitter=config.jitter,
     )
-
-    def adam(rate: Callable) -> optax.GradientTransformation:
-        return optax.adam(rate, b1=optimizer.b1, b2=optimizer.b2, eps=optimizer.eps)
 
     def generator_rate(step):
         warmup = optimizer.generator_warmup_steps
@@ -127,15 +149,21 @@ def create_stage(config) -> Stage:
         lr_size, hr_size = config.data.crop_size // config.scale, config.data.crop_size - config.jitter
         generator = create_generator(architecture_in(config.to_dict()), dtype=dtype)
         lr = jnp.zeros((1, lr_size, lr_size, config.channels))
-        networks = {"g": create_network(generator, key, lr, adam(generator_rate))}
+        tx = create_optimizer(optimizer, generator_rate, output_rate=optimizer.output_rate)
+        networks = {"g": create_network(generator, key, lr, tx)}
         if adversarial:
             discriminator = create_discriminator(config.discriminator.to_dict(), dtype=dtype)
             hr = jnp.zeros((1, hr_size, hr_size, config.channels))
-            tx = adam(lambda step: optimizer.discriminator_rate * learning_rate(step))
+            tx = create_optimizer(optimizer, lambda step: optimizer.discriminator_rate * learning_rate(step))
             networks["d"] = create_network(discriminator, jax.random.fold_in(key, 1), hr, tx)
         return networks
 
     step = functools.partial(STEPS[config.stage], losses=stage_losses, config=config)
+    degradation = create_degradation(config.data.get("degradation", {}), scale=config.scale, channels=config.channels)
+    if degradation and config.data.source == "arrays":
+        raise InputError("config.data.degradation is for pictures of 8 bits, not for arrays; leave its fields at 0.")
+    if degradation:
+        step = with_degradation(step, degradation)
     if config.ema_decay:
         init, step = with_average(init, step, config.ema_decay)
     return Stage(
@@ -175,14 +203,17 @@ def _check_config(trained: dict, origin: str, *, config) -> None:
     check_module(create_generator(architecture_in(trained)), origin, config)
 
 
+STARTS = ("icnr", "zero_init_output")  # fields that say how a network is initialised
+
+
 def check_module(trained: GeneratorNetwork, origin, config) -> None:
     """Raise an InputError for the first field in which a trained network differs from the config's.
 
-    Not every field has arrays to tell it by, such as global_skip. zero_init_output matters to a new network alone.
+    Not every field has arrays to tell it by, such as global_skip. STARTS matter to a new network alone.
     """
     has, wants = architecture_of(trained), architecture_of(create_generator(architecture_in(config.to_dict())))
     for field in sorted(has.keys() | wants.keys(), key=lambda field: (field != "network", field)):
-        if has.get(field) != wants.get(field) and field != "zero_init_output":
+        if has.get(field) != wants.get(field) and field not in STARTS:
             if field not in config and field not in config.generator:  # such as BatchNorm folded
                 raise InputError(f"{origin}: a network with {field}={has.get(field)!r} cannot be trained here.")
             name = field if field in config else f"generator.{field}"
@@ -196,6 +227,7 @@ def check_fields(config) -> None:
     """Raise an InputError for a field that no network or stage can be made from."""
     for name, value, known in (
         ("stage", config.stage, STEPS),
+        ("optimizer.name", config.optimizer.name, OPTIMIZERS),
         ("optimizer.schedule", config.optimizer.schedule, SCHEDULES),
         ("dtype", config.dtype, ("float32", "bfloat16")),
     ):
@@ -207,8 +239,13 @@ def check_fields(config) -> None:
         ("accumulate", config.accumulate, 1),
         ("log_every", config.log_every, 1),
         ("discriminator_first", config.discriminator_first, 0),
+        ("discriminator_steps", config.discriminator_steps, 1),
         ("jitter", config.jitter, 0),
         ("optimizer.discriminator_rate", config.optimizer.discriminator_rate, 0),
+        ("optimizer.output_rate", config.optimizer.output_rate, 0),
+        ("optimizer.momentum", config.optimizer.momentum, 0),
+        ("optimizer.weight_decay", config.optimizer.weight_decay, 0),
+        ("optimizer.clip", config.optimizer.clip, 0),
         ("optimizer.generator_warmup_steps", config.optimizer.generator_warmup_steps, 0),
     ):
         if value < least:
@@ -222,10 +259,13 @@ def check_fields(config) -> None:
             create(architecture | ({} if part else {"network": config.generator.network}))
         except InputError as error:
             raise InputError(f"config.{part}{error}") from None
-    if config.batch_size % config.accumulate:
+    parts = [("accumulate", config.accumulate)]
+    if config.stage == "adversarial" and config.discriminator_steps > 1:
+        parts.append(("discriminator_steps", config.discriminator_steps))
+    if config.batch_size % (unit := math.prod(number for _, number in parts)):
         raise InputError(
-            f"config.batch_size must be a multiple of accumulate={config.accumulate}, got {config.batch_size}; "
-            f"try {-(-config.batch_size // config.accumulate) * config.accumulate}."
+            f"config.batch_size must be a multiple of {' times '.join(f'{name}={number}' for name, number in parts)}, "
+            f"got {config.batch_size}; try {-(-config.batch_size // unit) * unit}."
         )
     if not 0 <= config.ema_decay < 1:
         raise InputError(f"config.ema_decay must be at least 0 and less than 1, got {config.ema_decay}.")
@@ -242,9 +282,23 @@ def check_fields(config) -> None:
         )
     if config.jitter >= crop_size:
         raise InputError(f"config.jitter must be less than data.crop_size={crop_size}, got {config.jitter}.")
+    _check_composition(config)
+
+
+def _check_composition(config) -> None:
+    """Raise an InputError where the terms, the discriminator and the crops do not go together."""
+    seen, discriminator = config.data.crop_size - config.jitter, None
+    if config.stage == "adversarial":
+        discriminator = create_discriminator(config.discriminator.to_dict())
+        if seen < (least := getattr(discriminator, "SMALLEST", 1)):
+            raise InputError(
+                f"config.data.crop_size less jitter must be at least {least} for discriminator.network="
+                f"{config.discriminator.network}, got {seen}."
+            )
     terms = losses.selected(config.losses.to_dict())
-    for name in terms:
-        if losses.TERMS[name].adversarial and config.stage != "adversarial":
-            raise InputError(f'config.losses.{name} needs a discriminator: set stage="adversarial", or it to 0.')
-    if config.channels != 3 and "vgg" in losses.frozen_networks(terms):
-        raise InputError(f"config.losses: VGG takes RGB, got channels={config.channels}; use losses.mse.")
+    try:
+        losses.check(
+            losses.Setting(terms, discriminator, config.channels, config.data.crop_size, seen, scale=config.scale)
+        )
+    except InputError as error:
+        raise InputError(f"config.{error}") from None

@@ -7,7 +7,7 @@ import jax
 import optax
 from flax.training import train_state
 
-from srgan_jax.types import Images, Key, Params, Variables
+from srgan_jax.types import Images, Key, LRImages, Params, Variables
 
 
 class NetworkState(train_state.TrainState):
@@ -23,6 +23,17 @@ def create_network(module: nn.Module, key: Key, example: Images, tx: optax.Gradi
     return NetworkState.create(
         apply_fn=module.apply, params=variables["params"], batch_stats=variables.get("batch_stats", {}), tx=tx
     )
+
+
+def generate(network: NetworkState, params: Params, lr: LRImages, *, train: bool = True):
+    """Apply a generator, as `forward` does -> ({"sr": SR}, running averages after this batch).
+
+    A network that gives estimates of SR on its way (models.DRCN) also has them, as "estimates".
+    """
+    variables = {"params": params, "batch_stats": network.batch_stats}
+    sr, updates = network.apply_fn(variables, lr, train=train, mutable=["batch_stats", "auxiliary"])
+    auxiliary = {name: arrays[0] for name, arrays in updates.get("auxiliary", {}).items()}
+    return {"sr": sr} | auxiliary, updates.get("batch_stats", {})
 
 
 def forward(network: NetworkState, params: Params, x: Images, *, batch_stats: Params | None = None, train: bool = True):

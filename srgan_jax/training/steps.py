@@ -2,7 +2,8 @@
 
 A step is a pure function, step(state, batch, frozen, key) -> (state, metrics):
   state    {"g": NetworkState} or {"g": …, "d": …}
-  batch    what data.loader makes: {"hr": uint8 crops with a margin, "turn": int32}
+  batch    what data.loader makes: {"hr": uint8 crops with a margin, "turn": int32}; and "lr", levels of 0..255, where
+           LR is another than the bicubic reduction (stages.with_degradation)
   frozen   {network: parameters} that a step reads and never changes. They are passed and not closed over, lest a
            network of 80 MB be baked into the program.
   key      a PRNG key of this step, for the terms that draw random numbers
@@ -20,11 +21,12 @@ import optax
 from srgan_jax import images
 from srgan_jax.images.resize import MARGIN_LR, downscale_crops
 from srgan_jax.losses import Context
-from srgan_jax.training.state import NetworkState, forward
+from srgan_jax.training.state import NetworkState, forward, generate
 from srgan_jax.types import Images, Key, Logits, LRImages, Params, Scalar, Terms
 
 Batch = dict[str, jax.Array]
 State = dict[str, Any]
+Outputs = dict[str, jax.Array]  # of G: {"sr": SR}, and perhaps "estimates"; see state.generate
 Loss = Callable[[Context], tuple[Scalar, Terms]]
 
 
@@ -58,20 +60,21 @@ def degrade(batch: Batch, scale: int) -> tuple[LRImages, Images]:
     LR is made first and turned afterwards, so that it equals, bit for bit, a crop of the whole picture's LR.
     """
     margin = MARGIN_LR * scale
-    lr = images.turn(downscale_crops(batch["hr"], scale), batch["turn"])
+    lr = batch["lr"] if "lr" in batch else downscale_crops(batch["hr"], scale)
+    lr = images.turn(lr, batch["turn"])
     hr = images.turn(batch["hr"][:, margin:-margin, margin:-margin], batch["turn"])
     return images.lr_to_unit(lr), images.hr_to_signed(hr)
 
 
-def run_generator(g: NetworkState, lr: LRImages, *, hold_batch_norm: bool) -> tuple[Images, Callable, Params]:
-    """G's one forward pass of a step -> (SR, the pullback to G's parameters, BatchNorm statistics)."""
-    return jax.vjp(lambda params: forward(g, params, lr, train=not hold_batch_norm), g.params, has_aux=True)
+def run_generator(g: NetworkState, lr: LRImages, *, hold_batch_norm: bool) -> tuple[Outputs, Callable, Params]:
+    """G's one forward pass of a step -> (its outputs, the pullback to G's parameters, BatchNorm statistics)."""
+    return jax.vjp(lambda params: generate(g, params, lr, train=not hold_batch_norm), g.params, has_aux=True)
 
 
-def generator_gradients(pullback: Callable, loss: Callable, sr: Images) -> tuple[Params, Terms]:
-    """Pull the gradient of `loss(sr) -> (scalar, terms)` back through G -> (gradients, metrics)."""
-    (total, terms), d_sr = jax.value_and_grad(loss, has_aux=True)(sr)
-    (grads,) = pullback(d_sr)
+def generator_gradients(pullback: Callable, loss: Callable, outputs: Outputs) -> tuple[Params, Terms]:
+    """Pull the gradient of `loss(outputs) -> (scalar, terms)` back through G -> (gradients, metrics)."""
+    (total, terms), d_outputs = jax.value_and_grad(loss, has_aux=True)(outputs)
+    (grads,) = pullback(d_outputs)
     return grads, {"g/loss": total} | {f"g/{name}": value for name, value in terms.items()}
 
 
@@ -98,6 +101,14 @@ def discriminator_gradients(d: NetworkState, context: Context, loss: Loss) -> tu
     return grads, metrics | {f"d/{name}": value for name, value in penalties.items()}, batch_stats
 
 
+def divided(batch, count: int):
+    """A tree of [N, …] -> one of [count, N / count, …].
+
+    Every count-th row makes a part, so that each device's rows are spread over all of them and stay where they are.
+    """
+    return jax.tree.map(lambda rows: rows.reshape(-1, count, *rows.shape[1:]).swapaxes(0, 1), batch)
+
+
 def accumulated(gradients: Callable, network: NetworkState, batch: Batch, count: int):
     """Means of `gradients(network, part) -> (gradients, metrics, BatchNorm statistics)` over `count` parts of a batch.
 
@@ -106,8 +117,7 @@ def accumulated(gradients: Callable, network: NetworkState, batch: Batch, count:
     """
     if count == 1:
         return gradients(network, batch)
-    # Every count-th row makes a part, so that each device's rows are spread over all of them and stay where they are.
-    parts = jax.tree.map(lambda rows: rows.reshape(-1, count, *rows.shape[1:]).swapaxes(0, 1), batch)
+    parts = divided(batch, count)
 
     def add(carry, part):
         sums, batch_stats = carry
@@ -131,18 +141,20 @@ def content_step(state: State, batch: Batch, frozen, key: Key, *, losses: Losses
 
     def gradients(g: NetworkState, part: Batch):
         lr, hr = degrade(part, config.scale)
-        sr, pullback, batch_stats = run_generator(g, lr, hold_batch_norm=config.hold_batch_norm)
-        loss = functools.partial(judge_generator, losses, frozen, hr=hr, lr=lr, key=key)
-        return *generator_gradients(pullback, loss, sr), batch_stats
+        outputs, pullback, batch_stats = run_generator(g, lr, hold_batch_norm=config.hold_batch_norm)
+        progress = g.step / config.num_steps
+        loss = functools.partial(judge_generator, losses, frozen, hr=hr, lr=lr, key=key, progress=progress)
+        return *generator_gradients(pullback, loss, outputs), batch_stats
 
     g, metrics = update("g", state["g"], *accumulated(gradients, state["g"], batch, config.accumulate))
     return {"g": g}, metrics
 
 
 def adversarial_step(state: State, batch: Batch, frozen, key: Key, *, losses: Losses, config):
-    """One update of D, then one of G against the updated D: SRGAN (section 3.2, k = 1).
+    """Updates of D, then one of G against the updated D: SRGAN (section 3.2, where k = 1).
 
-    In the first `config.discriminator_first` steps G stays as it is while D learns to tell its pictures.
+    D makes k = `config.discriminator_steps` updates, each on another k-th of the batch. In the first
+    `config.discriminator_first` steps G stays as it is while D learns to tell its pictures.
     """
 
     def run(g: NetworkState, part: Batch):
@@ -152,20 +164,32 @@ def adversarial_step(state: State, batch: Batch, frozen, key: Key, *, losses: Lo
     # G runs once where the batch is in one part; else twice, since memory holds what the pullback needs of one part.
     once = run(state["g"], batch) if config.accumulate == 1 else None
 
-    def d_gradients(d: NetworkState, part: Batch):
-        lr, hr, sr, *_ = once or run(state["g"], part)
-        return discriminator_gradients(d, losses.context(frozen, sr, hr, lr=lr, key=key), losses.discriminator)
+    def learn(d: NetworkState, examples, key: Key):
+        def gradients(d: NetworkState, part):
+            lr, hr, outputs = part if once else run(state["g"], part)[:3]
+            return discriminator_gradients(
+                d, losses.context(frozen, outputs["sr"], hr, lr=lr, key=key), losses.discriminator
+            )
 
-    d, d_metrics = update("d", state["d"], *accumulated(d_gradients, state["d"], batch, config.accumulate))
+        return update("d", d, *accumulated(gradients, d, examples, config.accumulate))
+
+    examples = once[:3] if once else batch
+    if config.discriminator_steps == 1:
+        d, d_metrics = learn(state["d"], examples, key)
+    else:
+        turns = divided(examples, config.discriminator_steps), jax.random.split(key, config.discriminator_steps)
+        d, d_metrics = jax.lax.scan(lambda d, turn: learn(d, *turn), state["d"], turns)
+        d_metrics = jax.tree.map(jnp.mean, d_metrics)
 
     def judge(image: Images) -> Logits:
         logits, _ = forward(d, d.params, image)  # D's statistics move only while D learns.
         return logits
 
     def g_gradients(g: NetworkState, part: Batch):
-        lr, hr, sr, pullback, batch_stats = once or run(g, part)
-        loss = functools.partial(judge_generator, losses, frozen, hr=hr, lr=lr, key=key, judge=judge)
-        return *generator_gradients(pullback, loss, sr), batch_stats
+        lr, hr, outputs, pullback, batch_stats = once or run(g, part)
+        progress = g.step / config.num_steps
+        loss = functools.partial(judge_generator, losses, frozen, hr=hr, lr=lr, key=key, judge=judge, progress=progress)
+        return *generator_gradients(pullback, loss, outputs), batch_stats
 
     g, g_metrics = update("g", state["g"], *accumulated(g_gradients, state["g"], batch, config.accumulate))
     if config.discriminator_first:
@@ -174,9 +198,9 @@ def adversarial_step(state: State, batch: Batch, frozen, key: Key, *, losses: Lo
     return {"g": g, "d": d}, g_metrics | d_metrics
 
 
-def judge_generator(losses: Losses, frozen, sr: Images, hr: Images, **options) -> tuple[Scalar, Terms]:
-    """G's loss of SR."""
-    return losses.generator(losses.context(frozen, sr, hr, **options))
+def judge_generator(losses: Losses, frozen, outputs: Outputs, hr: Images, **options) -> tuple[Scalar, Terms]:
+    """G's loss of its outputs."""
+    return losses.generator(losses.context(frozen, hr=hr, **outputs, **options))
 
 
 STEPS: dict[str, Callable] = {"content": content_step, "adversarial": adversarial_step}

@@ -6,12 +6,21 @@
 - borders.py: how layers are computed on a part of a picture, and which layers can be.
 - turns.py: the eight flips and turns of a picture, for the self-ensemble and for EXIF.
 - consistency.py: SR whose reduction is LR.
+- invention.py: how far SR leaves the picture of another generator, and a bound on it.
 - blending.py: what lies between two generators.
 - options.py: the range of each option.
 """
 
-from srgan_jax.upscaling.blending import blend
-from srgan_jax.upscaling.consistency import make_consistent
-from srgan_jax.upscaling.upscaler import TILE, Upscaler
+import importlib
+
+from srgan_jax.upscaling.options import TILE
+
+_HOMES = {"Upscaler": "upscaler", "blend": "blending", "make_consistent": "consistency"}
 
 __all__ = ["TILE", "Upscaler", "blend", "make_consistent"]
+
+
+def __getattr__(name):
+    if name in _HOMES:  # on its first use: what only checks options does not import JAX
+        return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -30,23 +30,35 @@ WINDOW, MARGIN = 64, 4  # LR pixels
 # First come passes of back-projection, whose correction is smooth. Details change less under D and E than flat areas
 # do; a step a little above 1 serves both.
 SMOOTH_PASSES, STEP = 6, 1.25
+# Where each SR pixel has limits of its own, much of the correction is cut off, and more passes are needed.
+SMOOTH_PASSES_WITHIN = 20
 # What is left are a few pixels that rounding or clipping has put out of place: all SR pixels under an LR pixel are
 # raised by what this pixel lacks, until the rounded reduction of the rounded SR is LR. Most pictures need 5 to 15 such
 # passes, the later ones in few windows.
 BLOCK_PASSES = 20
 
 
-def make_consistent(sr: Enlarged, lr: DeepPicture, scale: int, *, border: str = "symmetric") -> Enlarged:
+def make_consistent(
+    sr: Enlarged,
+    lr: DeepPicture,
+    scale: int,
+    *,
+    border: str = "symmetric",
+    within: tuple[Enlarged, Enlarged] | None = None,
+) -> Enlarged:
     """Correct SR until its reduction is LR, level for level.
 
     An LR pixel is missed where its SR pixels would have to be below 0 or above the highest level, as beside overexposed
-    areas. These SR pixels then are at the limit, and the LR pixel is as near as they bring it.
+    areas. These SR pixels then are at the limit, and the LR pixel is as near as they bring it. With `within`, each SR
+    pixel has limits of its own, which always hold.
 
     Args:
       sr: levels [scale · H, scale · W, C].
       lr: levels [H, W, C] of the same dtype.
       scale: of SR to LR.
       border: the rule by which LR was reduced at its border, see resize.imresize.
+      within: the lowest and the highest levels that SR may have, of the shape and dtype of `sr`, such as those of
+        invention.bounds; by default 0 and the highest level of the dtype.
 
     Returns:
       Levels of the shape and dtype of `sr`. resize_levels(result, (H, W), border=border) is `lr`, but for the pixels
@@ -61,8 +73,10 @@ def make_consistent(sr: Enlarged, lr: DeepPicture, scale: int, *, border: str = 
             f"SR of shape {sr.shape} and dtype {sr.dtype} is not {scale} times LR of shape {lr.shape} and dtype "
             f"{lr.dtype}."
         )
-    correction = _Correction(sr, lr, scale, border, *np.zeros((2, *lr.shape), np.float32))
-    for _ in range(SMOOTH_PASSES):
+    ends = np.iinfo(sr.dtype)
+    low, high = within or (np.broadcast_to(sr.dtype.type(end), sr.shape) for end in (ends.min, ends.max))
+    correction = _Correction(sr, lr, scale, border, low, high, *np.zeros((2, *lr.shape), np.float32))
+    for _ in range(SMOOTH_PASSES_WITHIN if within else SMOOTH_PASSES):
         correction.improve(correction.smooth, STEP, correction.all, rounded=False)
     todo = correction.all
     for _ in range(BLOCK_PASSES):
@@ -96,6 +110,7 @@ class _Correction:
 
     Attributes:
       sr, lr, scale, border: as make_consistent has them.
+      low, high: the limits of SR, levels of its shape.
       smooth: levels [H, W, C] that are added after bicubic enlargement.
       blocks: levels [H, W, C] that are added to all SR pixels under an LR pixel.
     """
@@ -104,6 +119,8 @@ class _Correction:
     lr: DeepPicture
     scale: int
     border: str
+    low: Enlarged
+    high: Enlarged
     smooth: np.ndarray
     blocks: np.ndarray
 
@@ -132,10 +149,10 @@ class _Correction:
         reduced = (resize_levels if rounded else imresize)(sr, size=lr.shape[:2], border=self.border)
         residual, sr = (lr - reduced)[_within(window, seen)], sr[_times(_within(window, seen), self.scale)]
         if rounded:
-            y, x, c = np.nonzero(residual)
-            blocks = sr.reshape(len(residual), self.scale, -1, self.scale, sr.shape[2])[y, :, x, :, c]
-            limit = np.where(residual[y, x, c] > 0, np.iinfo(sr.dtype).max, 0)
-            residual[y, x, c] *= (blocks != limit[:, None, None]).any((1, 2))
+            at = _times(window, self.scale)
+            limit = np.where(nearest(residual > 0, self.scale), self.high[at], self.low[at])
+            movable = (sr != limit).reshape(len(residual), self.scale, -1, self.scale, sr.shape[2])
+            residual *= movable.any((1, 3))
         return residual
 
     def levels(self, window: Window, *, rounded: bool) -> np.ndarray:
@@ -143,8 +160,9 @@ class _Correction:
         seen = self.around(window)
         smooth = imresize(self.smooth[seen], self.scale, border=self.border)
         sr = smooth[_times(_within(window, seen), self.scale)] + nearest(self.blocks[window], self.scale)
-        sr += self.sr[_times(window, self.scale)]
-        return _round(sr, self.sr.dtype) if rounded else np.clip(sr, 0, np.iinfo(self.sr.dtype).max)
+        at = _times(window, self.scale)
+        sr = np.clip(sr + self.sr[at], self.low[at], self.high[at])
+        return _round(sr, self.sr.dtype) if rounded else sr
 
     def around(self, window: Window) -> Window:
         """A window and what is read around it, as far as there is LR."""

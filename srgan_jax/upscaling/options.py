@@ -33,6 +33,24 @@ def check_scale(scale) -> None:
         raise OptionError("scale", f"{scale!r} is no number above 0 and at most {LARGEST_SCALE}.")
 
 
+def check_max_invention(levels) -> None:
+    """Raise an OptionError unless `levels` is a number from 0 to 255, or None."""
+    if levels is not None and not (isinstance(levels, numbers.Real) and 0 <= levels <= 255):
+        raise OptionError("max_invention", f"{levels!r} is no number of levels from 0 to 255.")
+
+
+def check_quality(quality) -> None:
+    """Raise an OptionError unless `quality` is a number from 1 to 100, or None."""
+    if quality is not None and not (isinstance(quality, numbers.Real) and 1 <= quality <= 100):
+        raise OptionError("quality", f"{quality!r} is not from 1 to 100.")
+
+
+def check_suffix(suffix) -> None:
+    """Raise an OptionError unless `suffix` can stand in the name of a file, or is None."""
+    if suffix is not None and not (isinstance(suffix, str) and not set(suffix) & set("/\\\0")):
+        raise OptionError("suffix", f"{suffix!r} cannot stand in the name of a file.")
+
+
 def check_share(share) -> None:
     """Raise an OptionError unless `share` is from 0 to 1."""
     if not (isinstance(share, numbers.Real) and 0 <= share <= 1):

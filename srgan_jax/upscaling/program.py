@@ -21,13 +21,13 @@ from srgan_jax.images import signed_to_integers
 from srgan_jax.models.network import GeneratorNetwork
 from srgan_jax.models.residual import ResidualGenerator
 from srgan_jax.parallel import sharding
-from srgan_jax.types import Array, Features, Images, Int, Params, UInt8, UInt16, Variables
+from srgan_jax.types import Array, Features, Float, Images, Int, Params, UInt8, UInt16, Variables
 from srgan_jax.upscaling.borders import padded, unpadded
 
 STEM = 2  # the canvas of features that the network's beginning writes; residual blocks take turns with 0 and 1
 
 Start = tuple[Any, Any]  # the first row and column of a block, as traced integers
-Windows = UInt8[Array, "n h w c"] | UInt16[Array, "n h w c"]
+Windows = UInt8[Array, "n h w c"] | UInt16[Array, "n h w c"] | Float[Array, "n h w c"]
 Lengths = Int[Array, "n 2"]  # how many rows and columns of each window are looked at
 
 
@@ -81,7 +81,7 @@ def enlarge_windows(
     Args:
       variables: of `module`; of a residual network, which has no BatchNorm, its parameters from `stack_blocks`.
       features: memory of features_shape(…), whatever is in it.
-      windows: levels [N, h, w, channels or 1], h and w multiples of `block`.
+      windows: levels of an integer dtype, or float32 in [0, 1], [N, h, w, channels or 1], h and w multiples of `block`.
       lengths: how many rows and columns each window has; the others are not looked at.
       module: the network.
       block: LR pixels, the side of the blocks.
@@ -90,7 +90,8 @@ def enlarge_windows(
     Returns:
       (SR [N, scale · h, scale · w, channels], levels of an integer dtype, or around [-1, 1] as float32; the memory).
     """
-    lr = windows.astype(jnp.float32) / jnp.iinfo(windows.dtype).max
+    floating = jnp.issubdtype(windows.dtype, jnp.floating)
+    lr = windows if floating else windows.astype(jnp.float32) / jnp.iinfo(windows.dtype).max
     lr = jnp.broadcast_to(lr, (*lr.shape[:3], module.channels))
     n, height, width, _ = windows.shape
     blocks, scale = _Blocks(lengths, block), module.scale

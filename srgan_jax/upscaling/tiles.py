@@ -8,10 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from srgan_jax.types import DeepPicture, UInt8, UInt16
+from srgan_jax.types import DeepPicture, Float, UInt8, UInt16
 
 # A picture of another size than the one in the same signature; s stands for scale.
-Enlarged = UInt8[np.ndarray, "sh sw sc"] | UInt16[np.ndarray, "sh sw sc"]
+Enlarged = UInt8[np.ndarray, "sh sw sc"] | UInt16[np.ndarray, "sh sw sc"] | Float[np.ndarray, "sh sw sc"]
+
+# What is enlarged: levels, or float32, of which LR is in [0, 1] and SR in [-1, 1].
+Pixels = DeepPicture | Float[np.ndarray, "h w c"]
 
 
 @dataclasses.dataclass
@@ -27,13 +30,13 @@ class Enlargement:
     """
 
     item: Any
-    lr: DeepPicture
+    lr: Pixels
     sr: Enlarged
     work: int
     todo: int
 
     @classmethod
-    def prepare(cls, item, lr: DeepPicture, *, channels: int, scale: int) -> "Enlargement":
+    def prepare(cls, item, lr: Pixels, *, channels: int, scale: int) -> "Enlargement":
         """Take the memory for the result of a network of this scale and number of channels."""
         height, width, groups = lr.shape[0], lr.shape[1], lr.shape[2] if channels == 1 else 1
         sr = np.empty((scale * height, scale * width, groups * channels), lr.dtype)
@@ -61,12 +64,12 @@ class Tile:
     canvas: tuple[int, int]
     block: int
 
-    def window(self) -> DeepPicture:
+    def window(self) -> Pixels:
         """The levels that are read, [h, w, C]."""
         (top, left), (bottom, right) = self._origin, (b + self.margin for b in self.stop)
         return self.picture.lr[top:bottom, left:right, self.channels[0]]
 
-    def paste(self, levels: DeepPicture) -> float:
+    def paste(self, levels: Pixels) -> float:
         """Put the tile's part of its enlarged window into the picture; returns the share of the picture's work."""
         scale = len(self.picture.sr) // len(self.picture.lr)
         (top, left), (bottom, right) = (scale * np.array(at) for at in (self.start, self.stop))

@@ -8,6 +8,7 @@ those of the whole picture.
 import collections
 import contextlib
 import itertools
+import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol, TypeVar, runtime_checkable
@@ -21,12 +22,12 @@ from srgan_jax.images import signed_to_integers
 from srgan_jax.models import fold_batch_norm
 from srgan_jax.models.residual import ResidualGenerator
 from srgan_jax.parallel import sharding
-from srgan_jax.types import DeepPicture, Variables
+from srgan_jax.types import Variables
 from srgan_jax.upscaling import turns
 from srgan_jax.upscaling.borders import check_layers
 from srgan_jax.upscaling.options import TILE, check_tile
 from srgan_jax.upscaling.program import compile_enlarge, features_shape, stack_blocks
-from srgan_jax.upscaling.tiles import Enlarged, Enlargement, Tile, batches
+from srgan_jax.upscaling.tiles import Enlarged, Enlargement, Pixels, Tile, batches
 
 SMALLEST_TILE = 16  # LR pixels; where not even this fits into the memory, there is no use in trying on
 
@@ -36,6 +37,8 @@ BLOCK_ON_CPU, BLOCK = 64, 256
 # The block of a network that is computed window by window, in receptive radii. A window is larger than its block by two
 # of them, so that it holds at most (6 / 4)² times the pixels of the block.
 BLOCK_OF_WINDOWS = 4
+
+_log = logging.getLogger("srgan_jax")
 
 Item = TypeVar("Item")
 
@@ -81,6 +84,15 @@ class Upscaler:
     ):
         check_tile(tile)
         self.generator, self.tile, self.ensemble, self.progress = generator, tile, ensemble, progress
+        margin = generator.module.receptive_radius
+        if 0 < tile < margin:
+            _log.warning(
+                "A tile of %d pixels is computed from %d, %.0f times the work; a tile of %d or more wastes little.",
+                tile,
+                tile + 2 * margin,
+                (1 + 2 * margin / tile) ** 2,
+                4 * margin,
+            )
         self._mesh = sharding.create_mesh(jax.local_devices()[:1] if devices is None else devices)
         if isinstance(generator.module, ResidualGenerator):
             self.module, variables = fold_batch_norm(generator.module, generator.variables)
@@ -91,8 +103,10 @@ class Upscaler:
         self._variables = jax.device_put(variables, sharding.replicated(self._mesh))
         self._features = None  # of the last canvas; the next one takes their memory
 
-    def __call__(self, lr: DeepPicture) -> Enlarged:
+    def __call__(self, lr: Pixels) -> Enlarged:
         """Enlarge one picture, uint8 or uint16 [H, W, C], to [scale · H, scale · W, channels] of the same dtype.
+
+        float32 in [0, 1] becomes float32 around [-1, 1], as the network gives it: neither clipped nor rounded.
 
         Where C is 1 and the network wants 3 channels, grey is repeated. Where the network wants 1, each channel is
         enlarged by itself. For errors see `stream`.
@@ -139,7 +153,7 @@ class Upscaler:
                 done = waiting.popleft()
                 yield done.item, done.sr
 
-    def _prepare(self, item: Item, lr: DeepPicture) -> Enlargement:
+    def _prepare(self, item: Item, lr: Pixels) -> Enlargement:
         channels = self.module.channels
         if lr.shape[2] not in (1, channels) and channels != 1:
             raise InputError(f"the network enlarges pictures of {channels} channels, this one has {lr.shape[2]}.")
@@ -186,7 +200,8 @@ class Upscaler:
             for total, its_levels, window in zip(mean, levels, turned, strict=False):
                 sr = turns.turn(its_levels[: scale * window.shape[0], : scale * window.shape[1]], number, back=True)
                 total[: sr.shape[0], : sr.shape[1]] += sr / turns.COUNT
-        return signed_to_integers(mean, windows[0].dtype)
+        dtype = windows[0].dtype
+        return mean if dtype == np.float32 else signed_to_integers(mean, dtype)
 
     def _compute(self, windows: list[np.ndarray], canvas: tuple[int, int], block: int, dtype: np.dtype):
         # The last batch is filled up, as every device must have one.

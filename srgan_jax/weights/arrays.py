@@ -16,7 +16,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save
 
-from srgan_jax.errors import InputError
+from srgan_jax.errors import InputError, install
 from srgan_jax.files import replacing
 
 # Bytes. No network here needs as many: VGG19 with its dense layers has 575 MB.
@@ -149,8 +149,7 @@ def _torch(path: pathlib.Path) -> dict[str, np.ndarray]:
         import torch
     except ImportError:
         raise InputError(
-            "reading it needs PyTorch (pip install -r requirements-torch.txt); or save its state dict as .safetensors, "
-            "which needs none."
+            f"reading it needs PyTorch ({install('torch')}); or save its state dict as .safetensors, which needs none."
         ) from None
     if zipfile.is_zipfile(path):
         _check_archive(path)
@@ -177,7 +176,7 @@ def _hdf5(path: pathlib.Path) -> dict[str, np.ndarray]:
     try:
         import h5py
     except ImportError:
-        raise InputError("reading it needs h5py (pip install -r requirements-convert.txt).") from None
+        raise InputError(f"reading it needs h5py ({install('convert')}).") from None
     found = {}
 
     def collect(name: str, item: Any) -> None:

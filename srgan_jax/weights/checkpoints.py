@@ -13,8 +13,10 @@ compared with the manifest, which finds damage that orbax would not notice. A da
 and the next older one takes its place.
 """
 
+import contextlib
 import logging
 import pathlib
+import re
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +32,8 @@ from srgan_jax import digests
 from srgan_jax.errors import InputError, NonFiniteError
 from srgan_jax.parallel import processes
 from srgan_jax.types import Params, Variables
-from srgan_jax.weights.manifest import DamagedError, check_files, reading, write_manifest
+from srgan_jax.weights.manifest import DamagedError, check_files, reading, saving, write_manifest
+from srgan_jax.weights.matching import check_same_arrays
 
 FOLDER = "checkpoints"
 GENERATOR = "generator"  # the item of the generator that is trained; its variants, such as generator_ema, are others
@@ -38,6 +41,7 @@ MERIT = "merit"  # the entry beside the scores by which checkpoints are compared
 DAMAGED = ".damaged"  # the suffix of a checkpoint that was set aside
 
 _JSON_FILES = {"config": "metadata", "metrics": "metrics"}  # the file that orbax writes each JSON item to
+_STEP = re.compile("0|[1-9][0-9]*")  # the name of a whole checkpoint
 _PARTIAL = ".orbax-checkpoint-tmp"  # the suffix of a checkpoint that is being written
 Config = dict[str, Any]  # a run's config as a JSON object
 
@@ -92,20 +96,19 @@ class Checkpoints:
 
         Raises:
           NonFiniteError: an array of the state holds NaN or an infinite value. Nothing is saved then.
+          InputError: this checkpoint, or the one before it, cannot be written.
         """
         check_finite(state, step)
-        self._finish()
+        with saving(self.directory / str(self._saving)):
+            self._finish()
         arrays = {"state": serialization.to_state_dict(state)} | generators
         scores = (scores or {}) | ({} if merit is None else {MERIT: merit})
         texts = {"config": config} | ({"metrics": scores} if scores else {})
+        items = {item: ocp.args.StandardSave(tree) for item, tree in arrays.items()}
+        items |= {item: ocp.args.JsonSave(value) for item, value in texts.items()}
         self._saving = step
-        self._checkpointer.save(
-            self.directory / str(step),
-            args=ocp.args.Composite(
-                **{item: ocp.args.StandardSave(tree) for item, tree in arrays.items()},
-                **{item: ocp.args.JsonSave(value) for item, value in texts.items()},
-            ),
-        )
+        with saving(self.directory / str(self._saving)):
+            self._checkpointer.save(self.directory / str(step), args=ocp.args.Composite(**items))
 
     def restore(
         self, state: Params, *, check: Callable[[Config, pathlib.Path], object] = lambda config, path: None
@@ -144,10 +147,8 @@ class Checkpoints:
 
     def close(self) -> None:
         """Wait for the checkpoint that is being written. An error in the background is raised here."""
-        try:
+        with saving(self.directory / str(self._saving)), contextlib.closing(self._checkpointer):
             self._finish()
-        finally:
-            self._checkpointer.close()
 
     def _write_manifest(self) -> None:
         """Write the manifest. Orbax calls this in the background before it gives the checkpoint its name."""
@@ -186,7 +187,7 @@ def _finite(tree: Any) -> Any:
 
 def _steps(directory: pathlib.Path) -> list[int]:
     """Return the steps of all whole checkpoints, ascending."""
-    return sorted(int(path.name) for path in directory.iterdir() if path.name.isdecimal() and path.is_dir())
+    return sorted(int(path.name) for path in directory.iterdir() if _STEP.fullmatch(path.name) and path.is_dir())
 
 
 def _best(directory: pathlib.Path, steps: list[int]) -> int | None:
@@ -219,7 +220,11 @@ def _set_aside(path: pathlib.Path) -> None:
 
 
 def _read_json(path: pathlib.Path, item: str) -> dict[str, Any]:
-    return reading(path, lambda: ocp.JsonCheckpointHandler(_JSON_FILES[item]).restore(path / item))
+    value = reading(path, lambda: ocp.JsonCheckpointHandler(_JSON_FILES[item]).restore(path / item))
+    numbers = (int, float, type(None))
+    if not isinstance(value, dict) or (item == "metrics" and not all(isinstance(v, numbers) for v in value.values())):
+        raise DamagedError(f"{path} is damaged (its {item} is not what a run writes).")
+    return value
 
 
 def _read_arrays(path: pathlib.Path, item: str) -> Params:
@@ -245,24 +250,6 @@ def _read_state(path: pathlib.Path, state: Params, check: Callable[[Config, path
         path, lambda: ocp.StandardCheckpointHandler().restore(path / "state", args=ocp.args.StandardRestore(abstract))
     )
     return serialization.from_state_dict(state, restored)
-
-
-def check_same_arrays(path: str | pathlib.Path, stored: Params, expected: Params) -> None:
-    """Raise an InputError unless a tree of arrays or of their metadata has the expected names, shapes and dtypes.
-
-    The message names `path`, from which `stored` comes, and the first array that differs.
-    """
-    stored, expected = (
-        {key: f"{tuple(array.shape)} {array.dtype}" for key, array in digests.flat(tree).items()}
-        for tree in (stored, expected)
-    )
-    for key in sorted(stored.keys() | expected.keys()):
-        has, wanted = (arrays.get(key, "no such array") for arrays in (stored, expected))
-        if has != wanted:
-            raise InputError(
-                f"{path} holds another network: {key} is {has} there, but {wanted} is expected; "
-                "take the config that it was made with, or another directory."
-            )
 
 
 def find_checkpoints(path: str | pathlib.Path, *, step: int | None = None) -> list[pathlib.Path]:

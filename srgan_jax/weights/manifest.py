@@ -1,8 +1,10 @@
 """The manifest of a checkpoint: the SHA-256 of each of its files. It reveals damage before the files are read."""
 
+import contextlib
 import json
 import pathlib
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from srgan_jax import digests
@@ -62,6 +64,22 @@ def reading(path: pathlib.Path, read: Callable[[], Any]) -> Any:
         raise
     except Exception as error:  # tensorstore, JSON and orbax raise nearly any type.
         raise _damaged(path, error or type(error).__name__) from None
+
+
+@contextlib.contextmanager
+def saving(path: pathlib.Path) -> Iterator[None]:
+    """Turn whatever keeps a `with` block from saving a checkpoint, such as a full disk, into an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # tensorstore and orbax raise nearly any type.
+        text = " ".join(str(error).split()) or type(error).__name__
+        system = re.search(r"([^:]+) \[os_error_code", text)  # tensorstore names every file on the way to the reason
+        raise InputError(
+            f"{path} cannot be saved ({system[1].strip() if system else text[:200]}). Once this is mended, for example "
+            "by making room on the disk, the same command goes on from the newest checkpoint."
+        ) from error
 
 
 def _damaged(path: pathlib.Path, reason: object) -> DamagedError:

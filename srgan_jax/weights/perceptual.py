@@ -16,7 +16,7 @@ from flax import traverse_util
 
 import srgan_jax
 from srgan_jax import digests
-from srgan_jax.errors import InputError
+from srgan_jax.errors import InputError, install
 from srgan_jax.files import cache_directory, check_outputs
 from srgan_jax.types import Params
 from srgan_jax.weights.arrays import read_arrays, read_header, write_safetensors
@@ -165,8 +165,8 @@ def download(out: str | pathlib.Path) -> Iterator[str]:
     """
     if importlib.util.find_spec("torch") is None:
         raise InputError(
-            "The publishers' files are PyTorch's: pip install -r requirements-torch.txt, then run the same command "
-            "again. Nothing was fetched."
+            f"The publishers' files are PyTorch's: {install('torch')}, then run the same command again. "
+            "Nothing was fetched."
         )
     for name, url, sha256 in SOURCES:
         path = pathlib.Path(out) / name

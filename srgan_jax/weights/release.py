@@ -20,6 +20,10 @@ FORMAT = "srgan_jax-generator-1"
 # These entries of the header say what the arrays are. All others are the caller's `info`.
 DESCRIPTION = ("format", "version", "architecture", "scale", "channels", "ranges", "graph", "sha256", "header_sha256")
 
+# The kinds of the entries that the package itself reads; an entry may be missing.
+_KINDS = {"config": dict, "evaluation": dict, "source": dict, "consistent": bool}
+_JSON_NAMES = {dict: "object", bool: "boolean"}
+
 
 def write_release(
     path: str | pathlib.Path,
@@ -62,6 +66,24 @@ def write_release(
     arrays.write_safetensors(path, flat, header)
 
 
+def without_folders(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a run's config with only the last part of each path, because the rest tells of the machine alone."""
+    paths = ("path", "init_from", "vgg_weights", "eval_data")
+    return {
+        field: without_folders(value)
+        if isinstance(value, dict)
+        else pathlib.PurePath(value).name
+        if field in paths and isinstance(value, str)
+        else value
+        for field, value in config.items()
+    }
+
+
+def _check_kind(key: str, value: Any, kind: type) -> None:
+    if not isinstance(value, kind):
+        raise ValueError(f"{key} is no {_JSON_NAMES[kind]}")
+
+
 def _as_read(flat: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Return arrays as the networks take them: float16 becomes float32."""
     return {key: array.astype(np.float32) if array.dtype == np.float16 else array for key, array in flat.items()}
@@ -92,11 +114,13 @@ def read_release(path: str | pathlib.Path) -> tuple[dict[str, Any], Variables, d
     try:
         architecture = json.loads(header["architecture"])
         info = {key: json.loads(value) for key, value in header.items() if key not in DESCRIPTION}
-        if not isinstance(architecture, dict):
-            raise ValueError("architecture is no object")
+        _check_kind("info", info.get("info", {}), dict)
+        info |= info.pop("info", {})  # The first version of the format had one entry for everything.
+        _check_kind("architecture", architecture, dict)
+        for key, kind in _KINDS.items():
+            _check_kind(key, info.get(key, kind()), kind)
     except (KeyError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: cannot be read (in its header: {error}).") from None
-    info |= info.pop("info", {})  # The first version of the format had one entry for everything.
     flat = _as_read(arrays.read_arrays(path))
     if "sha256" in header and digests.of_variables(flat) != header["sha256"]:
         raise InputError(f"{path} is damaged: its arrays are not those that were written; fetch or make it anew.")

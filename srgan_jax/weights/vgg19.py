@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection
 import numpy as np
 
 import srgan_jax
+from srgan_jax import digests
 from srgan_jax.errors import InputError
 from srgan_jax.models.vgg import BLOCKS, LAYERS, PREPROCESSING, conv_names
 from srgan_jax.types import Params
@@ -20,7 +21,9 @@ WHERE = (
     "needed out of either."
 )
 
-# The file that Keras itself downloads, and the MD5 that Keras checks.
+# The file that Keras itself downloads, and the MD5 that Keras checks. Keras publishes no SHA-256. Two files of one MD5
+# can be made, but nobody knows how to make another file that has the MD5 of a given one. The header of the file that
+# convert_vgg19 writes records the SHA-256 of its source, so that results of two machines can be compared.
 KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg19/{KERAS_FILE}"
 KERAS_MD5 = "253f8cb515780f3b799900260a226db6"
@@ -126,6 +129,7 @@ def convert_vgg19(path: str | pathlib.Path, out: str | pathlib.Path) -> str:
         "version": srgan_jax.__version__,
         "preprocessing": preprocessing,
         "source": f"{family}: {pathlib.Path(path).name}",
+        "source_sha256": digests.of_file(path),
     }
     arrays = {f"{name}/{leaf}": array for name, layer in params.items() for leaf, array in layer.items()}
     write_safetensors(out, arrays, header)

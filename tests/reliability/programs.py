@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 
 ROOT = pathlib.Path(__file__).parents[2]
-PATIENCE = 300  # seconds until a program counts as hanging
+PATIENCE = 900  # seconds until a program counts as hanging
 
 STAGES = {
     "content": {"stage": "content"},

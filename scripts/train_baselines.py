@@ -1,0 +1,203 @@
+"""Train the networks that the paper compares with, and SRResNet, by one recipe, and write docs/baselines.md.
+
+python -m scripts.train_baselines --machine "two cores of an Intel Xeon at 2.5 GHz" --photos $SR_DATA/data/train \
+    --data Set5=$SR_DATA/data/eval/Set5 Set14=$SR_DATA/data/eval/Set14 BSD100=$SR_DATA/data/eval/BSD100
+
+The budget is a number of hours for all networks, by default a night; each trains for the same part of it. First a few
+updates of each are timed, which tells how many fit. Interrupted or failed, the same command goes on where it was. The
+recipe is the common one of configs/baselines.py. Each network is trained to its last step in OUT/NETWORK, written as
+float16 to OUT/NETWORK.safetensors, and evaluated in OUT/eval/NETWORK. With --ship the small ones that beat bicubic
+interpolation go to srgan_jax/pretrained/. scripts/baselines_page.py makes the page.
+"""
+
+import argparse
+import json
+import pathlib
+import time
+
+import numpy as np
+
+from scripts import baselines_page
+from scripts.train_release import LICENSE, evaluate, run
+from srgan_jax import generators, models
+from srgan_jax.commands.common import report_input_errors
+from srgan_jax.configs import baselines
+from srgan_jax.errors import InputError
+from srgan_jax.files import replace_text
+
+ROOT = pathlib.Path(__file__).parents[1]
+TIMED = 10  # updates of which the second half is timed
+EVALUATIONS = 12  # of held-out pictures in the course of a run
+INTERPOLATIONS = ("nearest", "bicubic")
+SHIPPED = {network: f"{network}-x4" for network in ("srcnn", "espcn", "vdsr", "drcn")}  # names for srgan_jax.load
+LEAST_GAIN, LEAST_HOURS, MOST_BYTES = 0.2, 0.25, 2_000_000  # dB over bicubic on the first set; each; all together
+
+
+def flags(network: str, arguments, num_steps: int, **more) -> list[str]:
+    """What train.py is given for a run of the common recipe, with `more` fields changed."""
+    every = max(1, num_steps // EVALUATIONS)
+    changes = {
+        "data.path": arguments.photos,
+        "num_steps": num_steps,
+        "eval_every": every,
+        "save_every": every,
+        "log_every": min(20, every),
+        "optimizer.warmup_steps": min(100, num_steps // 10),
+    }
+    recipe = f"--config=configs/baselines.py:{network}_common"
+    return [recipe, *(f"--config.{field}={value}" for field, value in (changes | arguments.changes | more).items())]
+
+
+def seconds_per_update(network: str, arguments) -> float:
+    """Train for a few updates and read how long the later ones took."""
+    workdir = arguments.out / "timed" / network
+    settings = flags(network, arguments, TIMED, eval_every=0, save_every=0, log_every=TIMED // 2)
+    run("train.py", *settings, f"--workdir={workdir}")
+    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+    speed = [line["images_per_second"] for line in lines if "images_per_second" in line][-1]
+    return json.loads((workdir / "config.json").read_text(encoding="utf-8"))["batch_size"] / speed
+
+
+def make_plan(arguments) -> dict[str, int]:
+    """How many updates each network makes: {network: updates}, the same whenever the command is given again."""
+    path, budget = arguments.out / "plan.json", {"hours": arguments.hours, "updates": arguments.updates}
+    plan = {"budget": budget, "updates": {}, "seconds": {}}
+    if path.exists():
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        if plan["budget"] != budget:
+            raise InputError(
+                f"{path} is of the budget {plan['budget']}, not {budget}; choose another folder for --out."
+            )
+    hours_each = arguments.hours / len(arguments.networks)
+    for network in arguments.networks:
+        if network not in plan["updates"]:
+            plan["seconds"][network] = seconds_per_update(network, arguments)
+            fitting = max(2, int(3600 * hours_each / plan["seconds"][network]))
+            plan["updates"][network] = arguments.updates or fitting
+            replace_text(path, json.dumps(plan, indent=1) + "\n")
+        print(f"{network}: {plan['updates'][network]:,} updates of {plan['seconds'][network]:.3g} s", flush=True)
+    return {network: plan["updates"][network] for network in arguments.networks}
+
+
+def time_to_enlarge(generator: generators.Generator) -> float:
+    """Seconds for a result of 1280 × 720 pixels, once the network is compiled."""
+    scale = generator.module.scale
+    lr = np.random.default_rng(0).integers(0, 256, (720 // scale, 1280 // scale, 3), np.uint8)
+    generator.upscale(lr)
+    start = time.perf_counter()
+    generator.upscale(lr)
+    return time.perf_counter() - start
+
+
+def describe(network: str, arguments) -> dict:
+    """What the page says of a network apart from its scores; measured once."""
+    path = arguments.out / f"{network}.json"
+    if not path.exists():
+        generator = generators.load(arguments.out / f"{network}.safetensors")
+        module = generator.module
+        about = {
+            "parameters": models.count_parameters(module),
+            "gflop": 2 * models.multiply_adds(module) / 1e9,
+            "seconds": time_to_enlarge(generator),
+            "sha256": generator.sha256(),
+        }
+        about |= baselines_page.course(arguments.out / network / "metrics.jsonl")
+        replace_text(path, json.dumps(about, indent=1) + "\n")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def scores(method: str, arguments) -> dict:
+    """{set: mean scores} of a method that was evaluated."""
+    results = json.loads((arguments.out / "eval" / method / "results.json").read_text(encoding="utf-8"))
+    return {name: dataset["mean"] for name, dataset in results["datasets"].items()}
+
+
+def ship(record: dict, arguments) -> None:
+    """Put the networks that are small and good enough, with their cards, where srgan_jax.load finds them."""
+    first = next(iter(record["scores"]["bicubic"]))
+    files = []
+    for network, name in SHIPPED.items():
+        if network not in arguments.networks:
+            continue
+        of_network, of_bicubic = (record["scores"][m][first]["matlab"]["psnr"] for m in (network, "bicubic"))
+        if of_network - of_bicubic < LEAST_GAIN:
+            print(f"{name} is not shipped: {of_network - of_bicubic:+.2f} dB on {first}, {LEAST_GAIN} are wanted.")
+            continue
+        files.append((network, name, arguments.out / f"{network}.safetensors"))
+    if sum(file.stat().st_size for _, _, file in files) > MOST_BYTES:
+        raise InputError(
+            f"the files of {', '.join(name for _, name, _ in files)} are larger than {MOST_BYTES:,} bytes."
+        )
+    for network, name, file in files:
+        shipped = arguments.pretrained / f"{name}.safetensors"
+        results = arguments.out / "eval" / network / "results.json"
+        described = ("--half", "--results", results, "--license", LICENSE)
+        run("-m", "srgan_jax.weights", "release", file, *described, "-o", shipped)
+        card = baselines_page.card(network, name, shipped.stat().st_size, record, arguments.pictures)
+        replace_text(shipped.with_suffix(".md"), card)
+
+
+def parse_arguments(words=None):
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--machine", required=True, help="in words, for the page")
+    parser.add_argument("--photos", required=True, help="folder to train on")
+    parser.add_argument("--pictures", default="400 photographs of BSDS500, the 91 of Yang et al. and 19 large ones")
+    parser.add_argument("--data", required=True, nargs="+", metavar="NAME=DIR", help="evaluation sets, as for eval.py")
+    parser.add_argument("--hours", type=float, default=8.0, help="of training, for all (default: %(default)s)")
+    parser.add_argument("--updates", type=int, help="of every network, instead of as many as fit into its hours")
+    parser.add_argument("--networks", nargs="+", choices=baselines.NETWORKS, default=list(baselines.NETWORKS))
+    parser.add_argument("--selfexsr", metavar="DIR", help="published result pictures of SelfExSR, as for eval.py --sr")
+    parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/baselines"))
+    parser.add_argument("--docs", type=pathlib.Path, default=ROOT / "docs", help="where the page is written")
+    parser.add_argument("--ship", action="store_true", help="put the small networks that are good into the package")
+    parser.add_argument("--pretrained", type=pathlib.Path, default=ROOT / "srgan_jax" / "pretrained")
+    parser.add_argument(
+        "--set", nargs="*", default=[], metavar="FIELD=VALUE", help="of every config, to try this script"
+    )
+    arguments = parser.parse_args(words)
+    arguments.changes = dict(entry.split("=", 1) for entry in arguments.set)
+    arguments.out = arguments.out.resolve()
+    if arguments.hours <= 0 or (arguments.updates is not None and arguments.updates < 2):
+        raise InputError(
+            f"--hours must be above 0 and --updates at least 2, got {arguments.hours}, {arguments.updates}."
+        )
+    if not pathlib.Path(arguments.photos).is_dir():
+        raise InputError(f"--photos {arguments.photos}: no such folder; it holds the pictures to train on.")
+    if arguments.ship and arguments.hours / len(arguments.networks) < LEAST_HOURS:
+        raise InputError(f"--ship needs {LEAST_HOURS} hours for each network: raise --hours or name fewer networks.")
+    return arguments
+
+
+def main(words=None):
+    arguments = parse_arguments(words)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name in INTERPOLATIONS:
+        evaluate(name, arguments.out / "eval" / name, arguments.data)
+    methods = [*INTERPOLATIONS, *arguments.networks]
+    if arguments.selfexsr:
+        out = arguments.out / "eval" / "selfexsr"
+        if not (out / "results.json").exists():
+            run("eval.py", "--sr", arguments.selfexsr, "--out", out, "--data", *arguments.data)
+        methods.append("selfexsr")
+    for network, num_steps in make_plan(arguments).items():
+        checkpoint = arguments.out / network / "checkpoints" / str(num_steps)
+        if not checkpoint.exists():
+            run("train.py", *flags(network, arguments, num_steps), f"--workdir={arguments.out / network}")
+        half = arguments.out / f"{network}.safetensors"
+        if not half.exists():
+            run("-m", "srgan_jax.weights", "release", checkpoint, "--half", "-o", half)
+        evaluate(half, arguments.out / "eval" / network, arguments.data)
+    record = {
+        "machine": arguments.machine,
+        "networks": {network: describe(network, arguments) for network in arguments.networks},
+        "scores": {method: scores(method, arguments) for method in methods},
+    }
+    baselines_page.write(arguments.docs, record)
+    print(arguments.docs / "baselines.md")
+    if arguments.ship:
+        ship(record, arguments)
+
+
+if __name__ == "__main__":
+    with report_input_errors():
+        main()

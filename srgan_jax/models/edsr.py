@@ -1,0 +1,89 @@
+"""EDSR (Lim et al., "Enhanced Deep Residual Networks for Single Image Super-Resolution", CVPR Workshops 2017, arXiv
+1707.02921), above all its baseline: SRResNet without BatchNorm."""
+
+import math
+from typing import ClassVar
+
+import flax.linen as nn
+import jax.numpy as jnp
+import numpy as np
+
+from srgan_jax.images import unit_to_signed
+from srgan_jax.models.graph import Graph
+from srgan_jax.models.layers import add, conv, pixel_shuffle
+from srgan_jax.models.msrresnet import FACTORS
+from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
+from srgan_jax.types import Dtype, Features, Images, LRImages
+
+MEAN_RGB = (0.4488, 0.4371, 0.4040)  # of DIV2K, in [0, 1]
+LEVELS = 255  # the network computes in levels around that mean
+
+
+def mean_of(channels: int) -> np.ndarray:
+    """What is subtracted from each channel, in [0, 1]: for RGB the means of DIV2K, for others their mean."""
+    return np.array(MEAN_RGB if channels == 3 else [np.mean(MEAN_RGB)] * channels, np.float32)
+
+
+class EDSR(ResidualGenerator):
+    """LR image -> SR image, `scale` times as large (sections 3.1 to 3.3).
+
+    3×3 convolutions, ReLU in the residual blocks alone, and a long skip connection around them. The mean of DIV2K is
+    subtracted at first and added at last. The defaults are the baseline of table 1, with 1,517,571 parameters for 4
+    times; the large EDSR has 32 blocks of 256 features and a residual scale of 0.1.
+
+    Attributes:
+      scale: enlargement: 2, 3 or 4.
+      channels: of LR and SR; 3 for RGB.
+      features: feature maps of every convolution (baseline: 64).
+      num_blocks: residual blocks (baseline: 16).
+      residual_scale: what a residual block's second convolution is multiplied by, above 0 and at most 1 (baseline: 1).
+      dtype: of the computation; parameters are float32.
+    """
+
+    VALUES: ClassVar = ResidualGenerator.VALUES | {"scale": tuple(FACTORS)}
+
+    scale: int = 4
+    channels: int = 3
+    features: int = 64
+    num_blocks: int = 16
+    residual_scale: float = 1.0
+    dtype: Dtype = jnp.float32
+
+    def setup(self):
+        self.stem = conv(self.features, (3, 3), dtype=self.dtype)
+        self.blocks = [self.residual_block(name=f"block{i}") for i in range(self.num_blocks)]
+        self.trunk = conv(self.features, (3, 3), dtype=self.dtype)
+        self.upsamples = [
+            conv(self.features * factor**2, (3, 3), dtype=self.dtype, name=f"upsample{i}")
+            for i, factor in enumerate(FACTORS[self.scale])
+        ]
+        self.output = conv(self.channels, (3, 3), dtype=self.dtype)
+
+    @nn.nowrap
+    def residual_block(self, **names) -> ResidualBlock:
+        return ResidualBlock(self.features, self.dtype, residual_scale=self.residual_scale, **names)
+
+    def begin(self, lr: LRImages) -> Features:
+        return self.stem(LEVELS * (lr.astype(jnp.float32) - mean_of(self.channels)))
+
+    def finish(self, lr: LRImages, stem: Features, x: Features, *, train: bool = False) -> Images:
+        x = add(stem, self.trunk(x))
+        for upsample, factor in zip(self.upsamples, FACTORS[self.scale], strict=True):
+            x = pixel_shuffle(upsample(x), factor)
+        return unit_to_signed(self.output(x).astype(jnp.float32) / LEVELS + mean_of(self.channels))
+
+    @property
+    def radii(self) -> tuple[int, int, int]:
+        upsampling = sum(math.prod(FACTORS[self.scale][:n]) ** -1 for n in range(len(FACTORS[self.scale])))
+        return 1, 2, math.ceil(1 + upsampling + 1 / self.scale)
+
+    def describe(self, graph: Graph, lr: str) -> str:
+        each, mean = np.eye(self.channels), mean_of(self.channels)
+        stem = x = graph.conv(graph.mix(lr, LEVELS * each, -LEVELS * mean), "stem")
+        for block in (f"block{i}" for i in range(self.num_blocks)):
+            y = graph.conv(graph.leaky_relu(graph.conv(x, f"{block}/conv1"), 0.0), f"{block}/conv2")
+            x = graph.add(x, y if self.residual_scale == 1 else graph.affine(y, self.residual_scale, 0.0))
+        x = graph.add(stem, graph.conv(x, "trunk"))
+        for i, factor in enumerate(FACTORS[self.scale]):
+            x = graph.shuffle(graph.conv(x, f"upsample{i}"), factor)
+        return graph.mix(graph.conv(x, "output"), each / LEVELS, mean)
