@@ -106,6 +106,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.losses.r1 = 0.0
     config.vgg_weights = ""  # file of VGG19's weights; the terms vgg… and pre… need it
 
+    # For fine-tuning: what G does not change in its first updates.
+    config.freeze_layers = ""  # names of layers, such as "stem*,block[0-7]"; "*" are all
+    config.freeze_steps = 0  # in how many updates
+
     # What makes the adversarial stage steadier (docs/training.md); the paper has none of it.
     config.jitter = 0  # HR pixels by which features and D see SR and HR shifted, at most and at random
     config.hold_batch_norm = False  # whether G's BatchNorm uses its running averages in training, too

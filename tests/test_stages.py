@@ -349,6 +349,21 @@ def test_d_learns_alone_first():
     jax.tree.map(np.testing.assert_array_equal, states[0]["g"].params, states[2]["g"].params)
 
 
+def test_frozen_layers_of_g_keep_their_parameters_at_first():
+    config = make_tiny_config(freeze_layers="stem*,block0", freeze_steps=1, ema_decay=0.5)
+    batch = make_tiny_batch(config, rows=2)
+    stage = stages.create_stage(config)
+    step, states = quick_jit(stage.step), [quick_jit(stage.init)(jax.random.key(0))]
+    for number in range(2):
+        states.append(step(states[-1], batch, stage.frozen, jax.random.key(number))[0])
+    first, second = (
+        {name for name, array in flat(new["g"].params).items() if (array != flat(old["g"].params)[name]).any()}
+        for old, new in itertools.pairwise(states)
+    )
+    assert {name.split("/")[0] for name in second} == set(states[0]["g"].params)
+    assert {name.split("/")[0] for name in first} == set(states[0]["g"].params) - {"stem", "stem_prelu", "block0"}
+
+
 def test_gs_own_warm_up():
     config = make_tiny_config(optimizer__generator_warmup_steps=4, optimizer__learning_rate=0.4)
     rate = stages.create_stage(config).learning_rate
@@ -369,6 +384,7 @@ def test_gs_own_warm_up():
         ({"generator__output_activation": "tahn"}, "generator.output_activation: no 'tahn'; did you mean 'tanh'"),
         ({"generator__prelu": "one"}, "generator.prelu: no 'one'; choose from channel, shared"),
         ({"dtype": "float16"}, "config.dtype: no 'float16'"),
+        ({"freeze_layers": "stem,blocks"}, "config.freeze_layers: there is no layer 'blocks'; did you mean 'block1'"),
         ({"scale": 3}, "config.scale must be one of 1, 2, 4, 8, 16, got 3"),
         ({"scale": -4}, "config.scale must be one of 1, 2, 4, 8, 16, got -4"),
         ({"generator__network": "srresnat"}, "config.generator.network: no 'srresnat'; did you mean 'srresnet'"),

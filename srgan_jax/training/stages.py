@@ -5,9 +5,10 @@ stage what to evaluate and export, and the stage takes over the networks of an e
 """
 
 import dataclasses
+import fnmatch
 import functools
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +27,7 @@ from srgan_jax.models import (
     architecture_of,
     create_discriminator,
     create_generator,
+    expected_variables,
 )
 from srgan_jax.training.optimizers import OPTIMIZERS, create_optimizer
 from srgan_jax.training.schedules import SCHEDULES
@@ -85,6 +87,38 @@ def with_average(init: Callable, step: Callable, decay: float) -> tuple[Callable
         return networks | {"g_ema": average}, metrics
 
     return init_with, step_with
+
+
+def with_frozen_layers(step: Callable, layers: str, steps: int) -> Callable:
+    """A stage's step in which some layers of G keep their parameters for its first `steps` updates.
+
+    Adam's moments of these layers are kept up to date meanwhile.
+    """
+
+    def step_with(state: State, batch, frozen, key: Key):
+        networks, metrics = step(state, batch, frozen, key)
+        old, new = state["g"].params, dict(networks["g"].params)
+        keep = functools.partial(jnp.where, state["g"].step < steps)
+        for layer in layers_named(layers, new):
+            new[layer] = jax.tree.map(keep, old[layer], new[layer])
+        return networks | {"g": networks["g"].replace(params=new)}, metrics
+
+    return step_with
+
+
+def layers_named(patterns: str, layers: Iterable[str]) -> list[str]:
+    """The layers that a list of names matches, in which * stands for anything: "stem*,block[0-7]".
+
+    Raises:
+      InputError: a name matches no layer.
+    """
+    layers, found = sorted(layers), []
+    for pattern in patterns.split(","):
+        matches = fnmatch.filter(layers, pattern.strip())
+        if not matches:
+            raise InputError(f"config.freeze_layers: there is no layer {pattern!r}; {nearest_name(pattern, layers)}")
+        found += matches
+    return found
 
 
 def _load_vgg(config, terms) -> tuple[Params, Callable]:
@@ -164,6 +198,8 @@ def create_stage(config) -> Stage:
         raise InputError("config.data.degradation is for pictures of 8 bits, not for arrays; leave its fields at 0.")
     if degradation:
         step = with_degradation(step, degradation)
+    if config.freeze_layers:
+        step = with_frozen_layers(step, config.freeze_layers, config.freeze_steps)
     if config.ema_decay:
         init, step = with_average(init, step, config.ema_decay)
     return Stage(
@@ -240,6 +276,7 @@ def check_fields(config) -> None:
         ("log_every", config.log_every, 1),
         ("discriminator_first", config.discriminator_first, 0),
         ("discriminator_steps", config.discriminator_steps, 1),
+        ("freeze_steps", config.freeze_steps, 0),
         ("jitter", config.jitter, 0),
         ("optimizer.discriminator_rate", config.optimizer.discriminator_rate, 0),
         ("optimizer.output_rate", config.optimizer.output_rate, 0),
@@ -282,6 +319,9 @@ def check_fields(config) -> None:
         )
     if config.jitter >= crop_size:
         raise InputError(f"config.jitter must be less than data.crop_size={crop_size}, got {config.jitter}.")
+    if config.freeze_layers:
+        generator = create_generator(architecture_in(config.to_dict()))
+        layers_named(config.freeze_layers, expected_variables(generator)["params"])
     _check_composition(config)
 
 

@@ -50,6 +50,7 @@ def kill(setting: Setting) -> Iterator[str]:
         yield complaint and f"{stage}, killed at {'a save' if number % 2 else 'any time'}: {complaint}"
 
 
+GRACE = 300  # seconds until a program that was told to end counts as hanging; a step that is compiled is finished first
 PHASES = ("start", "training", "saving", "evaluating")
 
 
@@ -76,13 +77,13 @@ def signal(setting: Setting) -> Iterator[str]:
         told.wait_for(conditions[phase])
         time.sleep(setting.rng.random() * 0.1)
         told.process.send_signal(signals.SIGTERM)
-        ended = [program.end(patience=60) for program in group]
+        ended = [program.end(patience=GRACE) for program in group]
         slowest = max(slowest, *(one.seconds for one in ended))
         # Before the handler is there the signal ends the program itself, and no step has been made yet.
         early = (-signals.SIGTERM, 1) if phase == "start" else ()
         complaint = next(filter(None, (one.complaint(143, *early) for one in ended)), "")
         if phase == "start" and not programs.logged_steps(workdir):
-            complaint = "" if all(one.status != -signals.SIGKILL for one in ended) else "it did not end in a minute"
+            complaint = "" if all(one.status != -signals.SIGKILL for one in ended) else f"it did not end in {GRACE} s"
         elif not complaint:
             last = programs.logged_steps(workdir)[-1:]
             saved = programs.saved_steps(workdir)[-1:]

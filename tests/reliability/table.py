@@ -30,7 +30,7 @@ CAMPAIGNS = {
         nightly=2000,
     ),
     "signal": Campaign(
-        "A training that gets SIGTERM in any phase ends within a minute, and no step that it has logged is lost.",
+        "A training that gets SIGTERM in any phase ends by itself, and no step that it has logged is lost.",
         kills.signal,
         tries=6,
         nightly=200,
