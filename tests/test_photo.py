@@ -77,7 +77,7 @@ def test_a_list_of_both(bicubic):
         (np.zeros((0, 4, 3), np.uint8), "a picture has pixels"),
         (np.zeros((1, 4, 4, 3), np.uint8), r"of shape \(1, 4, 4, 3\)"),
         (Image.new("F", (3, 3)), "floating-point"),
-        ("photo.png", "got <U9"),
+        ("photo.png", "got the path 'photo.png'; open it first"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

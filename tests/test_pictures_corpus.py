@@ -169,8 +169,14 @@ BAD = {
     ),
     "bomb.gif": (b"GIF89a" + struct.pack("<HH", 65535, 65535) + b"\x80\0\0" + b"\0" * 6, "image"),
     "impossible_depth.png": (png(WIDTH, HEIGHT, depth=7), "image"),
-    "floats.tif": (saved(Image.fromarray(RGB8[..., 0].astype(np.float32)), "TIFF"), "floating-point"),
-    "integers.tif": (saved(Image.fromarray(RGB8[..., 0].astype(np.int32) * 10**6), "TIFF"), "32-bit levels"),
+    "floats.tif": (
+        saved(Image.fromarray(RGB8[..., 0].astype(np.float32)), "TIFF"),
+        "has float32 levels, whose range is not known",
+    ),
+    "integers.tif": (
+        saved(Image.fromarray(RGB8[..., 0].astype(np.int32) * 10**6), "TIFF"),
+        "has int32 levels, whose range is not known",
+    ),
 }
 
 
