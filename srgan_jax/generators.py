@@ -3,10 +3,11 @@
 import dataclasses
 import logging
 import pathlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import jax
 import numpy as np
+from PIL import Image
 
 from srgan_jax import digests, upscaling
 from srgan_jax.data.arrays import value_range
@@ -20,7 +21,7 @@ from srgan_jax.models import (
     expected_variables,
 )
 from srgan_jax.photos.enlarging import enlarge_images
-from srgan_jax.types import Variables
+from srgan_jax.types import AnyArray, Float, Shaped, Variables
 from srgan_jax.upscaling.values import enlarge_values
 from srgan_jax.weights import hub, release
 from srgan_jax.weights.manifest import DamagedError
@@ -79,7 +80,7 @@ class Generator:
 
     def upscale(
         self,
-        pictures,
+        pictures: Image.Image | np.ndarray | Sequence[Image.Image | np.ndarray],
         *,
         scale: float | None = None,
         ensemble: bool = False,
@@ -87,7 +88,7 @@ class Generator:
         max_invention: float | None = None,
         reference: "Generator | str | pathlib.Path" = REFERENCE,
         tile: int = upscaling.TILE,
-    ):
+    ) -> Image.Image | np.ndarray | list[Image.Image | np.ndarray]:
         """Enlarge a picture, or a list of them, on all local devices; a list is quicker than one by one.
 
         Args:
@@ -115,8 +116,13 @@ class Generator:
         )
 
     def upscale_values(
-        self, values, *, ends: tuple[float, float] | None = None, ensemble: bool = False, tile: int = upscaling.TILE
-    ):
+        self,
+        values: Shaped[AnyArray, "h w *c"],
+        *,
+        ends: tuple[float, float] | None = None,
+        ensemble: bool = False,
+        tile: int = upscaling.TILE,
+    ) -> Float[np.ndarray, "sr_h sr_w *c"]:
         """Enlarge an array of measurements at its full depth, such as depth, heat or the channels of a microscope.
 
         Args:
@@ -195,7 +201,7 @@ def _read_checkpoint(paths: list[pathlib.Path], *, ema: bool) -> tuple[pathlib.P
     raise AssertionError("find_checkpoints gives at least one path")
 
 
-def load(path, *, step: int | None = None, others: Iterable[str] = ()) -> Generator:
+def load(path: str | pathlib.Path, *, step: int | None = None, others: Iterable[str] = ()) -> Generator:
     """Load a generator for evaluation and upscaling.
 
     Args:

@@ -12,7 +12,7 @@ from PIL import Image
 from srgan_jax.app import texts
 from srgan_jax.app.archives import Archive, Limits, enlarge_archive
 from srgan_jax.app.enlarging import Shown, Wishes, as_shown, enlarge_file, load, size_of
-from srgan_jax.app.jobs import CancelledError, Progress, Sessions
+from srgan_jax.app.jobs import CancelledError, Job, Progress, Result, Sessions
 from srgan_jax.errors import InputError
 from srgan_jax.images import EXTENSIONS
 from srgan_jax.images.montage import as_rgb
@@ -163,7 +163,17 @@ def _buttons(label: str) -> tuple[gr.Button, gr.Button, gr.HTML]:
     return begin, cancel, gr.HTML()
 
 
-def _connect(begin, cancel, status, source, choices, sessions, work, show, others) -> None:
+def _connect(
+    begin: gr.Button,
+    cancel: gr.Button,
+    status: gr.HTML,
+    source: gr.File,
+    choices: list[gr.components.Component],
+    sessions: Sessions,
+    work: Callable[[str, str, Wishes, Job[Result]], Result],
+    show: Callable[[Result, float], dict],
+    others: list[gr.components.Component],
+) -> None:
     """Let the buttons start and cancel a job that makes something of the file in `source`."""
 
     def start(request: gr.Request):

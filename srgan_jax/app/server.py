@@ -8,10 +8,15 @@ import signal
 import sys
 import tempfile
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from srgan_jax.app import texts
 from srgan_jax.app.archives import Limits
 from srgan_jax.errors import InputError
+
+if TYPE_CHECKING:
+    import gradio as gr
+    from starlette.types import ASGIApp, Receive, Scope, Send
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
@@ -94,7 +99,7 @@ def _middleware(host: str) -> list:
     return [*policy, Middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]"])]
 
 
-def _theme():
+def _theme() -> "gr.themes.Base":
     """Gradio's theme with the fonts of the reader's system, and with hints that are dark enough to be read."""
     import gradio as gr
 
@@ -105,10 +110,10 @@ def _theme():
 class _ContentPolicy:
     """Adds CONTENT_POLICY to every answer of the server."""
 
-    def __init__(self, app) -> None:
+    def __init__(self, app: "ASGIApp") -> None:
         self._app = app
 
-    async def __call__(self, scope, receive, send) -> None:
+    async def __call__(self, scope: "Scope", receive: "Receive", send: "Send") -> None:
         async def send_with_policy(message):
             if message["type"] == "http.response.start":
                 message["headers"] = [

@@ -2,11 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 
 from srgan_jax.commands.common import add_version, report_input_errors
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="srgan-app", description="Enlarge photos on a page in the browser.")
     add_version(parser)
     parser.add_argument(
@@ -44,7 +45,7 @@ def _positive(text: str) -> float:
     return value
 
 
-def run(flags) -> None:
+def run(flags: argparse.Namespace) -> None:
     """Do what the flags say."""
     from srgan_jax.app.archives import Limits  # imports JAX: only once the flags are known to be right
     from srgan_jax.app.server import LOOPBACK, serve
@@ -58,7 +59,7 @@ def run(flags) -> None:
     serve(models, limits=limits, host=flags.host, port=flags.port, browser=not flags.no_browser)
 
 
-def main(arguments=None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     flags = parse_arguments(arguments)
     with report_input_errors():
         from srgan_jax.commands.upscale import keep_compiled_programs

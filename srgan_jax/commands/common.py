@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import warnings
+from collections.abc import Iterator
 
 from srgan_jax import __version__
 from srgan_jax.errors import InputError, Interrupted, NonFiniteError, install, printable
@@ -39,7 +40,13 @@ def add_version(parser: argparse.ArgumentParser) -> None:
 
 
 class _PrintCompletion(argparse.Action):
-    def __call__(self, parser, namespace, values, option_string=None):
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str,
+        option_string: str | None = None,
+    ) -> None:
         import shtab
 
         print(shtab.complete(parser, values))
@@ -52,7 +59,7 @@ def add_common_flags(parser: argparse.ArgumentParser) -> None:
     add_version(parser)
 
 
-def add_process_flags(parser):
+def add_process_flags(parser: argparse.ArgumentParser) -> None:
     """What processes.join takes, for scripts that divide their work over processes."""
     group = parser.add_argument_group("several processes, which divide the pictures")
     group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where no launcher tells it")
@@ -81,7 +88,7 @@ class _Sentences(logging.Handler):
 
 
 @contextlib.contextmanager
-def _warnings_in_sentences():
+def _warnings_in_sentences() -> Iterator[None]:
     """Print the warnings of this package one a line, whatever level absl has given to the other loggers."""
     logger, handler = logging.getLogger("srgan_jax"), _Sentences(logging.WARNING)
     before = logger.level, logger.propagate
@@ -115,7 +122,7 @@ def _ignore_closed_loops() -> None:
 
 
 @contextlib.contextmanager
-def report_input_errors():
+def report_input_errors() -> Iterator[None]:
     """Print what a user can mend as one sentence and exit with its status; let defects keep their traceback."""
     quiet_absl()
     _ignore_closed_loops()

@@ -8,6 +8,7 @@ import multiprocessing
 import os
 import signal
 import threading
+from collections.abc import Sequence
 
 from etils import epath
 
@@ -63,7 +64,7 @@ def run_beam(plan: crops.Plan, shards: list[int], *, runner: str, options: list[
         spread | beam.Map(functools.partial(crops.write_shard, plan))
 
 
-def run(argv=None):
+def run(argv: Sequence[str] | None = None) -> None:
     """Do what the flags say."""
     parser = argparse.ArgumentParser(
         prog="python -m srgan_jax.data.crops",
@@ -109,7 +110,7 @@ def run(argv=None):
     say(f"--config.data.source=tfds --config.data.path={out.parent} --config.data.name={out.name}")
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     with report_input_errors():
         run(argv)
 

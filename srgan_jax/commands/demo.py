@@ -3,6 +3,7 @@
 import argparse
 import pathlib
 import time
+from collections.abc import Sequence
 
 from srgan_jax.commands.common import add_common_flags, report_input_errors
 from srgan_jax.progress import be_quiet, duration, say
@@ -30,12 +31,12 @@ def train(out: pathlib.Path, *, smoke: bool) -> dict[str, pathlib.Path]:
     return runs
 
 
-def main(argv=None):
+def main(argv: Sequence[str] | None = None) -> None:
     with report_input_errors():
         run(argv)
 
 
-def run(argv=None):
+def run(argv: Sequence[str] | None = None) -> None:
     """Do what the flags say."""
     parser = argparse.ArgumentParser(prog="python -m srgan_jax.demo", description=__doc__)
     parser.add_argument("--out", default="runs/demo", help="directory for everything that it writes")

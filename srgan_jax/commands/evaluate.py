@@ -1,6 +1,7 @@
 """The command `srgan-eval`, which `eval.py` is too: score a generator, or pictures that another program has made."""
 
 import argparse
+from collections.abc import Sequence
 
 from srgan_jax.commands.common import add_common_flags, add_process_flags, report_input_errors
 from srgan_jax.progress import be_quiet
@@ -11,7 +12,7 @@ EXAMPLES = """examples:
   srgan-eval --sr results_of_others --data Set5=data/Set5 --out out/others --metrics psnr,lpips_alex,niqe"""
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Score a generator, or the pictures that another program has made, on whole pictures.",
         epilog=EXAMPLES,
@@ -59,7 +60,7 @@ def parse_arguments(arguments=None):
     return parsed
 
 
-def run(flags) -> None:
+def run(flags: argparse.Namespace) -> None:
     """Do what the flags say."""
     from srgan_jax import evaluation  # imports JAX: only once the flags are known to be right
     from srgan_jax.parallel import processes
@@ -83,7 +84,7 @@ def run(flags) -> None:
     )
 
 
-def main(arguments=None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     flags = parse_arguments(arguments)
     with report_input_errors():
         run(flags)

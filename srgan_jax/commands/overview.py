@@ -2,6 +2,7 @@
 
 import argparse
 import importlib.metadata
+from collections.abc import Sequence
 
 from srgan_jax.commands.common import add_version
 
@@ -28,7 +29,7 @@ def text() -> str:
     return "\n".join(f"  {name:{width}}  {what}" for name, what in names.items())
 
 
-def main(arguments=None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="python -m srgan_jax",
         description="SRGAN and SRResNet in JAX. The commands, each of which has --help:\n\n" + text(),

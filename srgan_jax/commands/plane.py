@@ -6,11 +6,12 @@ python -m srgan_jax.commands.plane plane.svg out/bicubic --blend srresnet-x4 srg
 """
 
 import argparse
+from collections.abc import Sequence
 
 from srgan_jax.commands.common import add_version, report_input_errors
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m srgan_jax.commands.plane",
         description="Draw methods by how true and how natural their pictures are.",
@@ -36,7 +37,7 @@ def parse_arguments(arguments=None):
     return parsed
 
 
-def run(flags) -> None:
+def run(flags: argparse.Namespace) -> None:
     """Do what the flags say."""
     from srgan_jax.evaluation.plane import draw_plane  # imports JAX: only once the flags are known to be right
 
@@ -54,7 +55,7 @@ def run(flags) -> None:
     )
 
 
-def main(arguments=None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     flags = parse_arguments(arguments)
     with report_input_errors():
         run(flags)

@@ -6,11 +6,12 @@ srgan-plot report.html runs/a runs/b
 """
 
 import argparse
+from collections.abc import Sequence
 
 from srgan_jax.commands.common import add_version, report_input_errors
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="srgan-plot",
         description="Draw the curves of training runs over each other.",
@@ -27,7 +28,7 @@ def parse_arguments(arguments=None):
     return parser.parse_args(arguments)
 
 
-def run(flags) -> None:
+def run(flags: argparse.Namespace) -> None:
     """Do what the flags say."""
     from srgan_jax.training.curves import draw_runs
 
@@ -35,7 +36,7 @@ def run(flags) -> None:
     print(flags.out)
 
 
-def main(arguments=None) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     flags = parse_arguments(arguments)
     with report_input_errors():
         run(flags)

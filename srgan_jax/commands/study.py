@@ -7,12 +7,13 @@ simulate DIR                          answer as raters of known taste would, to 
 """
 
 import argparse
+from collections.abc import Sequence
 
 from srgan_jax.commands.common import add_version, report_input_errors
 from srgan_jax.errors import InputError
 
 
-def create(flags):
+def create(flags: argparse.Namespace) -> None:
     from srgan_jax.study.creating import create as make
 
     options = {name: value for name, value in vars(flags).items() if name not in ("run", "out", "methods")}
@@ -22,19 +23,19 @@ def create(flags):
     print(f"Change {flags.out}/texts to what your raters shall read, then: python -m srgan_jax.study serve {flags.out}")
 
 
-def serve(flags):
+def serve(flags: argparse.Namespace) -> None:
     from srgan_jax.study.serving import serve as run
 
     run(flags.study, host=flags.host, port=flags.port, names=flags.name)
 
 
-def analyse(flags):
+def analyse(flags: argparse.Namespace) -> None:
     from srgan_jax.study.report import analyse as run
 
     print(run(flags.input, flags.out, scores=flags.scores, without=flags.without))
 
 
-def simulate(flags):
+def simulate(flags: argparse.Namespace) -> None:
     from srgan_jax.study.simulate import fill
 
     opinions = {}
@@ -49,7 +50,7 @@ def simulate(flags):
     print(f"{flags.study}: {answers} simulated answers; reports will say that they are simulated")
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m srgan_jax.study", description="Opinion tests: which pictures look good to people?"
     )
@@ -116,7 +117,7 @@ def parse_arguments(arguments=None):
     return parser.parse_args(arguments)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> None:
     flags = parse_arguments(arguments)
     with report_input_errors():
         flags.run(flags)

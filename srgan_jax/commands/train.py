@@ -13,6 +13,8 @@ import json
 import pathlib
 import re
 import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import srgan_jax
 from srgan_jax.commands.common import quiet_absl, report_input_errors
@@ -34,7 +36,7 @@ PROCESS = flags.DEFINE_integer("process", None, "Which of them this is, from 0."
 QUIET = flags.DEFINE_boolean("quiet", False, "Show no progress, and print only errors and warnings.")
 
 
-def field_names(config, prefix=""):
+def field_names(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator[str]:
     """Every field of a config with its path: "batch_size", "data.path", …"""
     for name, value in config.items():
         yield prefix + name
@@ -42,7 +44,7 @@ def field_names(config, prefix=""):
             yield from field_names(value, f"{prefix}{name}.")
 
 
-def check_field_names(argv):
+def check_field_names(argv: Sequence[str]) -> None:
     """Raise an InputError for the first unknown field; the nearest one may be in another part of the config."""
     known = list(field_names(base.get_config()))
     for word in argv:
@@ -57,7 +59,7 @@ def recipes() -> dict[str, pathlib.Path]:
     return {path.stem: path for path in sorted(folder.glob("*.py")) if path.stem not in ("__init__", "base")}
 
 
-def with_config_file(argv):
+def with_config_file(argv: Sequence[str]) -> list[str]:
     """The arguments, in which a config that is named as in the repository or by its name alone is the package's file.
 
     Raises:
@@ -92,7 +94,7 @@ def help_text() -> str:
     return "\n".join([*lines, *field_lines()])
 
 
-def field_lines():
+def field_lines() -> Iterator[str]:
     """A line for each field of the config: its default, and the comment behind it in configs/base.py."""
     config = base.get_config()
     source = inspect.getsource(base)
@@ -112,7 +114,7 @@ def field_lines():
         before = line
 
 
-def flat_fields(config, prefix=""):
+def flat_fields(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
     """(path, value) of every field of a config that holds no fields itself."""
     for name, value in config.items():
         if isinstance(value, ml_collections.ConfigDict):
@@ -121,7 +123,7 @@ def flat_fields(config, prefix=""):
             yield prefix + name, value
 
 
-def parse_flags(argv):
+def parse_flags(argv: Sequence[str]) -> list[str]:
     """absl's parsing, with every error reported like other bad input."""
     argv = with_config_file(argv)
     try:
@@ -142,7 +144,7 @@ def parse_flags(argv):
         raise InputError(" ".join(text.split())) from None
 
 
-def run(argv):
+def run(argv: Sequence[str]) -> None:
     """Do what the flags say."""
     # These import JAX: only once the flags are known to be right.
     from srgan_jax import cpu
@@ -158,7 +160,7 @@ def run(argv):
     loop.train(CONFIG.value, WORKDIR.value)
 
 
-def main():
+def main() -> None:
     if {"-h", "--help"} & set(sys.argv[1:]):
         print(help_text())
         return

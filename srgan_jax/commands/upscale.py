@@ -6,12 +6,17 @@ import dataclasses
 import os
 import pathlib
 import sys
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from srgan_jax.commands.common import add_common_flags, add_process_flags, report_input_errors
 from srgan_jax.errors import InputError
 from srgan_jax.files import cache_directory
 from srgan_jax.progress import be_quiet, say
 from srgan_jax.upscaling import options as limits
+
+if TYPE_CHECKING:
+    from srgan_jax.generators import Generator
 
 DEFAULT = REFERENCE = "srresnet-x4"
 
@@ -27,7 +32,7 @@ EXAMPLES = """examples:
   srgan-upscale clip.mp4 -o large.mp4 --ckpt runs/srgan"""
 
 
-def parse_arguments(arguments=None):
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description="Enlarge photos and videos.", epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -110,7 +115,7 @@ def keep_compiled_programs() -> None:
         jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "srgan_jax" / "xla"))
 
 
-def run(flags) -> int:
+def run(flags: argparse.Namespace) -> int:
     """Do what the flags say; returns the exit status."""
     from srgan_jax.parallel import processes  # imports JAX: only once the flags are known to be right
     from srgan_jax.photos import video
@@ -121,7 +126,7 @@ def run(flags) -> int:
 
 
 @contextlib.contextmanager
-def named_flags():
+def named_flags() -> Iterator[None]:
     """Name the flag where the library names the option."""
     try:
         yield
@@ -130,7 +135,7 @@ def named_flags():
         raise InputError(f"--{flag}: {error.problem}") from None
 
 
-def check_flags(flags) -> None:
+def check_flags(flags: argparse.Namespace) -> None:
     """Raise an InputError for a value that its flag cannot have, without importing JAX."""
     with named_flags():
         for name in ("scale", "tile", "quality", "suffix", "max_invention"):
@@ -140,12 +145,12 @@ def check_flags(flags) -> None:
             limits.check_share(flags.blend)
 
 
-def given(flags, names) -> dict:
+def given(flags: argparse.Namespace, names: Iterable[str]) -> dict:
     """The flags of these names that have been given; the library knows the defaults of the others."""
     return {name: getattr(flags, name) for name in names if getattr(flags, name) is not None}
 
 
-def load(flags):
+def load(flags: argparse.Namespace) -> "Generator":
     """The generator of the flags, or what lies between two."""
     from srgan_jax import generators
     from srgan_jax.parallel import processes
@@ -159,7 +164,7 @@ def load(flags):
     return blend(generator, generators.load(flags.blend_with), flags.blend)
 
 
-def run_photos(flags) -> int:
+def run_photos(flags: argparse.Namespace) -> int:
     """Enlarge photos; returns the exit status."""
     from srgan_jax import generators
     from srgan_jax.parallel import processes
@@ -174,7 +179,7 @@ def run_photos(flags) -> int:
     return 1 if failures else 0
 
 
-def run_video(flags) -> int:
+def run_video(flags: argparse.Namespace) -> int:
     """Enlarge a video; returns the exit status."""
     from srgan_jax import generators
     from srgan_jax.parallel import processes
@@ -205,7 +210,7 @@ def run_video(flags) -> int:
     return 0
 
 
-def main():
+def main() -> None:
     flags = parse_arguments()
     with report_input_errors():
         check_flags(flags)

@@ -12,13 +12,18 @@ import argparse
 import dataclasses
 import json
 import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from srgan_jax.commands.common import add_version, report_input_errors
 from srgan_jax.errors import InputError
 from srgan_jax.files import check_outputs
 
+if TYPE_CHECKING:
+    from srgan_jax.generators import Generator
 
-def release(arguments):
+
+def release(arguments: argparse.Namespace) -> None:
     from srgan_jax import generators
     from srgan_jax.weights.release import write_release
 
@@ -28,7 +33,7 @@ def release(arguments):
     print(f"{arguments.out}: {generator.name}")
 
 
-def push(arguments):
+def push(arguments: argparse.Namespace) -> None:
     from srgan_jax import generators
     from srgan_jax.weights import hub
 
@@ -37,7 +42,7 @@ def push(arguments):
     print(hub.push(generator, arguments.address, private=arguments.private or None, half=arguments.half))
 
 
-def _described(generator, arguments) -> dict:
+def _described(generator: "Generator", arguments: argparse.Namespace) -> dict:
     """What is known of a generator, without the folders of this machine, and with what the flags say of it."""
     from srgan_jax.weights.release import without_folders
 
@@ -51,7 +56,7 @@ def _described(generator, arguments) -> dict:
     return info
 
 
-def _scores(path, generator) -> dict:
+def _scores(path: str, generator: "Generator") -> dict:
     """The means in a results.json of eval.py, if they are those of this very generator."""
     try:
         results = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
@@ -65,7 +70,7 @@ def _scores(path, generator) -> dict:
     return scores
 
 
-def vgg19(arguments):
+def vgg19(arguments: argparse.Namespace) -> None:
     from srgan_jax.weights import vgg19
     from srgan_jax.weights.download import fetch
 
@@ -78,7 +83,7 @@ def vgg19(arguments):
     print(f"{arguments.out}: VGG19, preprocessing {preprocessing}")
 
 
-def metrics(arguments):
+def metrics(arguments: argparse.Namespace) -> None:
     from srgan_jax.weights import perceptual
 
     if not arguments.download and not arguments.files:
@@ -92,7 +97,7 @@ def metrics(arguments):
             print(said)
 
 
-def import_(arguments):
+def import_(arguments: argparse.Namespace) -> None:
     from srgan_jax import generators
     from srgan_jax.exchange import layouts
     from srgan_jax.models import count_parameters
@@ -110,7 +115,7 @@ def import_(arguments):
     print(f"{arguments.out}: {layouts.LAYOUTS[layout].about}, x{module.scale}, {count_parameters(module):,} parameters")
 
 
-def export(arguments):
+def export(arguments: argparse.Namespace) -> None:
     from srgan_jax import generators
     from srgan_jax.exchange.export import export as write
 
@@ -118,7 +123,7 @@ def export(arguments):
     print(f"{arguments.out}: {said}")
 
 
-def _add_description(parser):
+def _add_description(parser: argparse.ArgumentParser) -> None:
     """Flags of commands that write a release: which checkpoint it holds, how, and what its header says."""
     parser.add_argument("--step", type=int, help="of the run, the checkpoint to take instead of the best")
     parser.add_argument("--results", metavar="JSON", help="results.json of eval.py on it, to put into the header")
@@ -126,7 +131,7 @@ def _add_description(parser):
     parser.add_argument("--half", action="store_true", help="store float16: half the size, read as float32")
 
 
-def parse_arguments(args=None):
+def parse_arguments(args: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m srgan_jax.weights", description="Trained networks in and out.")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -192,7 +197,7 @@ def parse_arguments(args=None):
     return parser.parse_args(args)
 
 
-def run(args=None):
+def run(args: Sequence[str] | None = None) -> None:
     """Do what the flags say."""
     arguments = parse_arguments(args)
     if arguments.input and arguments.out:
@@ -200,7 +205,7 @@ def run(args=None):
     arguments.run(arguments)
 
 
-def main(args=None):
+def main(args: Sequence[str] | None = None) -> None:
     with report_input_errors():
         run(args)
 

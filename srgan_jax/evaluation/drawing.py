@@ -4,7 +4,7 @@ import dataclasses
 import html
 import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 WIDTH, HEIGHT = 760, 520  # pixels of the whole drawing
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 40, 60  # pixels around the axes
@@ -198,7 +198,9 @@ def _short(value: float, text: str) -> str:
     return f"{value:.3g}".replace("e-0", "e-") if 0 < abs(value) < 1e-3 else text
 
 
-def _grid(x_axis: Axis, y_axis: Axis, words=lambda value, text: text, *, columns: int = 5) -> Iterator[str]:
+def _grid(
+    x_axis: Axis, y_axis: Axis, words: Callable[[float, str], str] = lambda value, text: text, *, columns: int = 5
+) -> Iterator[str]:
     """Lines and texts of the axes: at least so many columns, with `words` of (value, text)."""
     for value, text in x_axis.ticks(columns):
         yield _line(x_axis(value), y_axis.last, x_axis(value), y_axis.first)

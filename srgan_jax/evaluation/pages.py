@@ -5,6 +5,7 @@ import functools
 import io
 import pathlib
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
@@ -12,9 +13,12 @@ from PIL import Image
 from srgan_jax.errors import InputError
 from srgan_jax.images.montage import as_rgb
 
+if TYPE_CHECKING:
+    import jinja2
+
 
 @functools.cache
-def environment():
+def environment() -> "jinja2.Environment":
     """The templates, in which every value is escaped.
 
     Raises:

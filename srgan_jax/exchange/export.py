@@ -7,6 +7,7 @@ itself, before the file gets its name.
 
 import functools
 import pathlib
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -18,13 +19,14 @@ from srgan_jax.files import replacing
 from srgan_jax.generators import Generator
 from srgan_jax.images import signed_to_unit
 from srgan_jax.models import fold_batch_norm
+from srgan_jax.types import AnyArray
 from srgan_jax.weights.arrays import write_safetensors
 
 SIZES = ((1, 16, 16), (2, 9, 14), (1, 21, 8))  # batch, height, width of what the exports are compared on
 TOLERANCE = 1e-4  # of images in [0, 1]: sums run in another order, through all layers
 
 
-def export(generator: Generator, path, *, layout: str | None = None) -> str:
+def export(generator: Generator, path: str | pathlib.Path, *, layout: str | None = None) -> str:
     """Write a generator in the format that the extension of `path` names, through a temporary name.
 
     Args:
@@ -60,7 +62,7 @@ def _layout_needed(generator: Generator) -> str:
     )
 
 
-def largest_difference(generator: Generator, run) -> float:
+def largest_difference(generator: Generator, run: Callable[[np.ndarray], AnyArray]) -> float:
     """Largest difference between `run(lr)` and the network over SIZES; [N, H, W, C] in [0, 1] both ways.
 
     Where SR leaves that range, relative to the largest value.
@@ -82,11 +84,11 @@ def largest_difference(generator: Generator, run) -> float:
     return largest
 
 
-def _write_stablehlo(generator, path) -> str:
+def _write_stablehlo(generator: Generator, path: pathlib.Path) -> str:
     try:
         import flatbuffers  # noqa: F401 (what jax.export serialises with)
     except ImportError:
-        raise InputError("StableHLO needs flatbuffers ({install('convert')}).") from None
+        raise InputError(f"StableHLO needs flatbuffers ({install('convert')}).") from None
     module, variables = fold_batch_norm(generator.module, generator.variables)
 
     @jax.jit
@@ -101,7 +103,7 @@ def _write_stablehlo(generator, path) -> str:
     return f"StableHLO, NHWC; largest difference on {len(SIZES)} sizes {largest:.1e}"
 
 
-def _write_onnx(generator, path) -> str:
+def _write_onnx(generator: Generator, path: pathlib.Path) -> str:
     try:
         import onnx
         import onnxruntime
@@ -119,7 +121,7 @@ def _write_onnx(generator, path) -> str:
     return f"ONNX opset {OPSET}, NCHW; largest difference on {len(SIZES)} sizes {largest:.1e}"
 
 
-def _write_state_dict(generator, path, *, layout) -> str:
+def _write_state_dict(generator: Generator, path: pathlib.Path, *, layout: str) -> str:
     state = layouts.to_state_dict(generator.module, generator.variables, layout)
     about = layouts.LAYOUTS[layout]
     if path.suffix == ".safetensors":

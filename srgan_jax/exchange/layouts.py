@@ -5,14 +5,17 @@ of the layer alone. The table is in projects.py.
 """
 
 import re
+from collections.abc import Collection
 
+import jax
 import numpy as np
 from flax import traverse_util
 
 from srgan_jax.errors import InputError, nearest_name
-from srgan_jax.exchange.projects import LAYOUTS, Layout
+from srgan_jax.exchange.projects import LAYOUTS, Layout, State
 from srgan_jax.models import GeneratorNetwork, architecture_of, create_generator, expected_variables
 from srgan_jax.models.graph import norms_of
+from srgan_jax.types import AnyArray, Params, Variables
 
 # Our leaf of each kind of layer -> theirs.
 _LEAVES = {"kernel": "weight", "slope": "weight", "scale": "weight", "bias": "bias"}
@@ -22,7 +25,7 @@ _LEAVES |= {"mean": "running_mean", "var": "running_var"}
 _PREFIXES = ("generator.", "_orig_mod.", "module.")
 
 
-def detect(names) -> str:
+def detect(names: Collection[str]) -> str:
     """The layout that a state dict's names are of, by its first matching marker; an InputError if none."""
     for name, layout in LAYOUTS.items():
         if any(re.match(layout.marker, key) for key in names):
@@ -103,11 +106,11 @@ def to_state_dict(module: GeneratorNetwork, variables: dict, layout: str) -> dic
     return state | layout.constants(module.channels)
 
 
-def _flat(tree):
+def _flat(tree: Variables) -> Params:
     return traverse_util.flatten_dict(tree, sep="/")
 
 
-def _without_prefixes(state):
+def _without_prefixes(state: State) -> State:
     """Only the generator's arrays of a training program's file, under their own names."""
     for prefix in _PREFIXES * len(_PREFIXES):  # in any order
         if any(key.startswith(prefix) for key in state):
@@ -115,7 +118,7 @@ def _without_prefixes(state):
     return state
 
 
-def _network(layout: Layout, state, scale: int | None) -> GeneratorNetwork:
+def _network(layout: Layout, state: State, scale: int | None) -> GeneratorNetwork:
     """The network whose sizes a state dict's arrays have."""
     sizes = layout.sizes(layout, state)
     if scale is not None and sizes.get("scale", scale) != scale:
@@ -124,7 +127,7 @@ def _network(layout: Layout, state, scale: int | None) -> GeneratorNetwork:
     return create_generator(layout.fields | given | sizes)
 
 
-def _names(layout: Layout, module) -> dict[str, str]:
+def _names(layout: Layout, module: GeneratorNetwork) -> dict[str, str]:
     """{our array: theirs}, of all that the network has."""
     expected = _flat(expected_variables(module))
     upsamplings = sum(key.endswith("/kernel") and key.startswith("params/upsample") for key in expected)
@@ -136,7 +139,7 @@ def _names(layout: Layout, module) -> dict[str, str]:
     }
 
 
-def _norm_biases(module, names) -> list[tuple[str, str]]:
+def _norm_biases(module: GeneratorNetwork, names: dict[str, str]) -> list[tuple[str, str]]:
     """(our mean of each BatchNorm, their bias of the convolution before it)."""
     return [
         (f"batch_stats/{norm}/mean", names[f"params/{conv}/kernel"].removesuffix("weight") + "bias")
@@ -145,14 +148,14 @@ def _norm_biases(module, names) -> list[tuple[str, str]]:
     ]
 
 
-def _take(state, rest, name, layout: Layout) -> np.ndarray:
+def _take(state: State, rest: set[str], name: str, layout: Layout) -> np.ndarray:
     if name not in state:
         raise InputError(f"array {name!r} is missing; is the file whole, and that of {layout.about}?")
     rest.discard(name)
     return state[name]
 
 
-def _subpixels(key, array, axis, groups):
+def _subpixels(key: str, array: np.ndarray, axis: int, groups: int) -> np.ndarray:
     """Regroup the output channels of a convolution before a pixel shuffle: (a, b) -> (b, a), with a = groups."""
     if not re.match(r"params/upsample\d+/", key):
         return array
@@ -161,14 +164,14 @@ def _subpixels(key, array, axis, groups):
     return np.moveaxis(outer, 0, axis)
 
 
-def _to_theirs(key, array, features) -> np.ndarray:
+def _to_theirs(key: str, array: AnyArray, features: int) -> np.ndarray:
     """Our array -> theirs: OIHW, and channels before a pixel shuffle as (feature, subpixel)."""
     array = np.asarray(array)
     array = _subpixels(key, array, -1, array.shape[-1] // features)
     return np.ascontiguousarray(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array)
 
 
-def _to_ours(key, array, wanted, features, theirs) -> np.ndarray:
+def _to_ours(key: str, array: np.ndarray, wanted: jax.ShapeDtypeStruct, features: int, theirs: str) -> np.ndarray:
     """Their array -> ours: HWIO, and channels before a pixel shuffle as (subpixel, feature)."""
     shape = tuple(wanted.shape[i] for i in (3, 2, 0, 1)) if wanted.ndim == 4 else wanted.shape
     if array.shape != shape:

@@ -2,15 +2,19 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 import srgan_jax
 from srgan_jax.generators import Generator
 from srgan_jax.models import fold_batch_norm
 from srgan_jax.models.graph import Operation, operations_of
 from srgan_jax.types import Params
+
+if TYPE_CHECKING:
+    import onnx
 
 # Old enough for every runtime of the last years; this version has all operations that are needed.
 OPSET, IR_VERSION = 17, 8
@@ -27,7 +31,7 @@ class _Model:
 
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
 
-    def weight(self, name: str, array) -> str:
+    def weight(self, name: str, array: ArrayLike) -> str:
         from onnx import numpy_helper
 
         self.weights[name] = numpy_helper.from_array(np.ascontiguousarray(array, np.float32), name)
@@ -122,7 +126,7 @@ WRITERS: dict[str, Callable[[_Model, Operation], None]] = {
 }
 
 
-def onnx_model(generator: Generator):
+def onnx_model(generator: Generator) -> "onnx.ModelProto":
     """Write a generator down as an onnx.ModelProto: "lr" [batch, C, height, width] -> "sr", `scale` times as large.
 
     Images are in [0, 1], and SR is not clipped. BatchNorm is folded into the convolutions.

@@ -66,7 +66,7 @@ class Layout:
     constants: Callable[[int], State] = lambda channels: {}
 
 
-def _leftthomas(blocks, upsamplings):
+def _leftthomas(blocks: int, upsamplings: int) -> dict[str, str]:
     trunk, upsample = f"block{blocks + 2}", f"block{blocks + 3}"
     return {
         **{"stem": "block1.0", "stem_prelu": "block1.1"},
@@ -82,7 +82,7 @@ def _leftthomas(blocks, upsamplings):
     }
 
 
-def _lornatang(blocks, upsamplings):
+def _lornatang(blocks: int, upsamplings: int) -> dict[str, str]:
     places = {"conv1": 0, "bn1": 1, "prelu": 2, "conv2": 3, "bn2": 4}
     return {
         **{"stem": "conv1.0", "stem_prelu": "conv1.1"},
@@ -94,7 +94,7 @@ def _lornatang(blocks, upsamplings):
     }
 
 
-def _msrresnet(body, upsample, hr):
+def _msrresnet(body: str, upsample: str, hr: str) -> Callable[[int, int], dict[str, str]]:
     def layers(blocks, upsamplings):
         return {
             "stem": "conv_first",
@@ -106,7 +106,9 @@ def _msrresnet(body, upsample, hr):
     return layers
 
 
-def _edsr(stem, body, conv1, conv2, trunk, upsample, output):
+def _edsr(
+    stem: str, body: str, conv1: str, conv2: str, trunk: str, upsample: str, output: str
+) -> Callable[[int, int], dict[str, str]]:
     def layers(blocks, upsamplings):
         return {
             "stem": stem,
@@ -126,12 +128,12 @@ def _edsr_sizes(layout: "Layout", state: State) -> dict:
     return sizes | {"residual_scale": 0.1 if sizes["features"] >= 256 else 1.0}
 
 
-def _mean_shifts(channels):
+def _mean_shifts(channels: int) -> State:
     each, mean = np.eye(channels, dtype=np.float32)[:, :, None, None], LEVELS * mean_of(channels)
     return {"sub_mean.weight": each, "sub_mean.bias": -mean, "add_mean.weight": each, "add_mean.bias": mean}
 
 
-def _three_convolutions(extraction, mapping, output):
+def _three_convolutions(extraction: str, mapping: str, output: str) -> Callable[[int, int], dict[str, str]]:
     return lambda blocks, upsamplings: {"extraction": extraction, "mapping": mapping, "output": output}
 
 
@@ -144,7 +146,7 @@ def _luma_sizes(layout: "Layout", state: State) -> dict:
     return sizes | own[layout.fields["network"]]
 
 
-def _vdsr(layers, upsamplings):
+def _vdsr(layers: int, upsamplings: int) -> dict[str, str]:
     hidden = {f"hidden{i}": f"residual_layer.{i - 1}.conv" for i in range(1, layers - 1)}
     return {"hidden0": "input", **hidden, "output": "output"}
 

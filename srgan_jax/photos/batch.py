@@ -193,10 +193,10 @@ class _Progress:
         self._bar = Progress(pictures, unit="picture", done=skipped, decimals=2, hidden=hidden)
         self._start, self._megapixels = time.perf_counter(), 0.0
 
-    def __enter__(self):
+    def __enter__(self) -> "_Progress":
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         self._bar.close()
 
     def tile_done(self, share: float, pixels: float) -> None:

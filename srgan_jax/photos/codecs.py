@@ -5,6 +5,7 @@ Pillow reads and writes all but pictures with 16 bits and several channels, whic
 """
 
 import dataclasses
+import io
 import pathlib
 import struct
 import zlib
@@ -75,7 +76,7 @@ _TIFF_ALPHA = (tifffile.EXTRASAMPLE.ASSOCALPHA, tifffile.EXTRASAMPLE.UNASSALPHA)
 _UPRIGHT = {1: 0, 2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
 
 
-def format_of(path, name: str | None = None) -> Format:
+def format_of(path: str | pathlib.Path, name: str | None = None) -> Format:
     """The format called `name`, or else that of the path's extension; InputError where there is none."""
     if name is not None:
         name = {"jpg": "jpeg", "tif": "tiff"}.get(name.lower(), name.lower())
@@ -90,7 +91,7 @@ def format_of(path, name: str | None = None) -> Format:
     raise InputError(f"{path}: no image format to write has this extension; choose from {extensions}.")
 
 
-def read_photo(path) -> Photo:
+def read_photo(path: str | pathlib.Path) -> Photo:
     """Read any picture that Pillow, or tifffile, reads: the first one of an animation or of several pages.
 
     Palettes become RGB(A), 1 bit becomes grey, CMYK and Lab become sRGB; the EXIF orientation is applied.
@@ -105,7 +106,7 @@ def read_photo(path) -> Photo:
             return _read_16_bit_tiff(file) or _read_with_pillow(file)
 
 
-def _read_with_pillow(file) -> Photo:
+def _read_with_pillow(file: io.BufferedIOBase) -> Photo:
     file.seek(0)
     with open_image(file) as image:
         sixteen = image.format == "PNG" and image.tile and image.tile[0].args in _PNG_SIXTEEN
@@ -121,7 +122,7 @@ def _read_with_pillow(file) -> Photo:
     return dataclasses.replace(photo, exif=exif, xmp=xmp)
 
 
-def _read_16_bit_tiff(file) -> Photo | None:
+def _read_16_bit_tiff(file: io.BufferedIOBase) -> Photo | None:
     """The photo, if it is one with several channels that Pillow would make 8-bit."""
     magic = file.read(4)
     file.seek(0)
@@ -185,7 +186,12 @@ def check_fits(size: tuple[int, int], into: Format) -> None:
 
 
 def write_photo(
-    path, photo: Photo, *, into: Format | None = None, quality: int | None = None, metadata: bool = False
+    path: str | pathlib.Path,
+    photo: Photo,
+    *,
+    into: Format | None = None,
+    quality: int | None = None,
+    metadata: bool = False,
 ) -> None:
     """Write a photo, through a temporary name.
 

@@ -3,6 +3,8 @@
 import functools
 import pathlib
 import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -16,6 +18,9 @@ from srgan_jax.upscaling import TILE, Upscaler
 from srgan_jax.upscaling.options import check_scale
 from srgan_jax.upscaling.upscaler import TrainedNetwork
 
+if TYPE_CHECKING:
+    import av
+
 # Containers, and what their pictures are encoded with: at high quality, as they were compressed once before.
 ENCODERS = {
     **dict.fromkeys((".mp4", ".m4v", ".mov", ".mkv"), ("libx264", {"crf": "16", "preset": "medium"})),
@@ -25,7 +30,7 @@ EXTENSIONS = {*ENCODERS, ".avi", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".3gp"}
 _PIXELS = "yuv420p"
 
 
-def is_video(path) -> bool:
+def is_video(path: str | pathlib.Path) -> bool:
     """Whether the name is that of a video."""
     return pathlib.Path(path).suffix.lower() in EXTENSIONS
 
@@ -96,7 +101,14 @@ def upscale_video(
         raise InputError(f"{source}: cannot be converted ({error.strerror}).") from None
 
 
-def _convert(pictures, sound, result, convert, container, metadata) -> tuple[int, int]:
+def _convert(
+    pictures: "av.container.InputContainer",
+    sound: "av.container.InputContainer",
+    result: "av.container.OutputContainer",
+    convert: Callable[..., Iterator[tuple["av.VideoFrame", "av.VideoFrame"]]],
+    container: str,
+    metadata: bool,
+) -> tuple[int, int]:
     """Enlarge the frames and copy the sound; returns (width, height) of the result."""
     from av import VideoFrame
 

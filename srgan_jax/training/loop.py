@@ -9,17 +9,19 @@ import pathlib
 import signal
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
 from flax import traverse_util
 from jax.experimental import multihost_utils
+from ml_collections import ConfigDict
 
 from srgan_jax import evaluation, models
 from srgan_jax.cpu.memory import return_freed_memory
 from srgan_jax.data.fingerprint import check_same_on_all_processes, check_unchanged, fingerprint
 from srgan_jax.data.loader import CropLoader, prefetch
-from srgan_jax.data.sources import create_source, hold_out, readable
+from srgan_jax.data.sources import Source, create_source, hold_out, readable
 from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.files import locked, replace_text
 from srgan_jax.generators import Generator
@@ -31,7 +33,9 @@ from srgan_jax.training import stages
 from srgan_jax.training.loggers import select_loggers
 from srgan_jax.training.logs import Log, NoLog
 from srgan_jax.training.memory import memory_note
+from srgan_jax.training.steps import State
 from srgan_jax.training.values import make_value_evaluation
+from srgan_jax.types import Terms
 from srgan_jax.upscaling import Upscaler
 from srgan_jax.weights.checkpoints import GENERATOR, Checkpoints
 
@@ -41,7 +45,7 @@ NEWEST = "newest"  # in place of a metric's name: no checkpoint is better than t
 SHOWN = ("g/loss", "d/real", "d/fake", "images_per_second")
 
 
-def train(config, workdir) -> None:
+def train(config: ConfigDict, workdir: str | pathlib.Path) -> None:
     """Train the stage that `config` describes, going on from the newest checkpoint in `workdir`.
 
     Writes WORKDIR/config.json, pictures.json, metrics.jsonl, samples/, checkpoints/, and what the loggers write
@@ -164,7 +168,7 @@ def train(config, workdir) -> None:
             log.done(f"{workdir}: {config.num_steps - start} steps in {duration(time.perf_counter() - begun)}")
 
 
-def warning_of_start(config) -> str | None:
+def warning_of_start(config: ConfigDict) -> str | None:
     """What a user is to know before a new run begins."""
     if config.stage != "adversarial" or config.init_from:
         return None
@@ -186,7 +190,7 @@ class Window:
         self._batch_size = batch_size
         self._metrics, self._waited, self._start = [], 0.0, time.perf_counter()
 
-    def add(self, metrics, waited: float) -> None:
+    def add(self, metrics: Terms, waited: float) -> None:
         self._metrics.append(metrics)
         self._waited += waited
         if len(self._metrics) > 1:
@@ -214,7 +218,7 @@ class Window:
         return means
 
 
-def create_evaluation_sets(config, held_out) -> list[evaluation.EvaluationSet]:
+def create_evaluation_sets(config: ConfigDict, held_out: Source) -> list[evaluation.EvaluationSet]:
     """`config.eval_data`, or else the pictures held out of training."""
     if config.eval_data:
         sets = evaluation.parse_sets(config.eval_data.split(","), scale=config.scale)
@@ -224,7 +228,7 @@ def create_evaluation_sets(config, held_out) -> list[evaluation.EvaluationSet]:
     return [evaluation.limited(pairs, config.eval_images) for pairs in sets]
 
 
-def metric_names(config) -> list[str]:
+def metric_names(config: ConfigDict) -> list[str]:
     """The rows of metrics.METRICS that a run evaluates; an InputError if the best one is not among them."""
     names = [name for name in config.eval_metrics.split(",") if name]
     if config.best_metric not in ("", NEWEST, *names):
@@ -235,7 +239,7 @@ def metric_names(config) -> list[str]:
     return names
 
 
-def merit_of(config, scores: dict[str, float] | None) -> float | None:
+def merit_of(config: ConfigDict, scores: dict[str, float] | None) -> float | None:
     """How good a checkpoint is by the metric that the run names, the higher the better; None if nothing is to choose.
 
     The PSNR of a GAN falls while its pictures get better. So an adversarial run has no best checkpoint but its newest
@@ -245,7 +249,9 @@ def merit_of(config, scores: dict[str, float] | None) -> float | None:
     return METRICS[metric].merit(scores[metric]) if scores and metric in scores else None
 
 
-def make_evaluation(config, stage: stages.Stage, sets, workdir: pathlib.Path, log: Log):
+def make_evaluation(
+    config: ConfigDict, stage: stages.Stage, sets: Sequence[evaluation.EvaluationSet], workdir: pathlib.Path, log: Log
+) -> Callable[[int, State], dict[str, float] | None]:
     """Build `evaluate(step, state) -> {metric: mean over the sets}` (None without sets), which logs and saves samples.
 
     Every generator of the stage is scored; the sets of a running average are called NAME_ema. The scores returned are
@@ -285,7 +291,7 @@ def make_evaluation(config, stage: stages.Stage, sets, workdir: pathlib.Path, lo
     return evaluate
 
 
-def write_config(workdir: pathlib.Path, config) -> None:
+def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:
     """Write the resolved config; where another is there already, say what has changed since."""
     path = workdir / "config.json"
     new = json.loads(config.to_json())
@@ -298,7 +304,7 @@ def write_config(workdir: pathlib.Path, config) -> None:
 
 
 @contextlib.contextmanager
-def catch_stop_signals():
+def catch_stop_signals() -> Iterator[Callable[[int], str | None]]:
     """Within, signals no longer end the program: the yielded function of the step names the one that came, or None.
 
     With one process, SIGTERM and SIGINT. With several, SIGTERM, which may come to one of them alone: JAX lets all agree

@@ -2,11 +2,13 @@
 
 import jax
 import jax.numpy as jnp
+from jaxtyping import PyTree
+from ml_collections import ConfigDict
 
 from srgan_jax.models import GeneratorNetwork, architecture_in, create_generator, expected_variables
 
 
-def memory_note(config, devices: int) -> str | None:
+def memory_note(config: ConfigDict, devices: int) -> str | None:
     """A sentence about the memory that G's training takes, where G is a network that takes much; else None.
 
     Args:
@@ -47,5 +49,5 @@ def kept_for_gradient(module: GeneratorNetwork, lr_shape: tuple[int, int, int, i
     return _bytes(kept) - _bytes(variables)
 
 
-def _bytes(tree) -> int:
+def _bytes(tree: PyTree[jax.ShapeDtypeStruct]) -> int:
     return sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(tree))

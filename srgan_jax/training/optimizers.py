@@ -5,22 +5,25 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
+
+from srgan_jax.types import Params
 
 OUTPUT = "output"  # the name that generators give to their last convolution
 
 
-def _adam(config, rate: Callable) -> optax.GradientTransformation:
+def _adam(config: ConfigDict, rate: Callable) -> optax.GradientTransformation:
     return optax.adam(rate, b1=config.b1, b2=config.b2, eps=config.eps)
 
 
-def _sgd(config, rate: Callable) -> optax.GradientTransformation:
+def _sgd(config: ConfigDict, rate: Callable) -> optax.GradientTransformation:
     return optax.sgd(rate, momentum=config.momentum)
 
 
 OPTIMIZERS = {"adam": _adam, "sgd": _sgd}
 
 
-def create_optimizer(config, rate: Callable, *, output_rate: float = 1.0) -> optax.GradientTransformation:
+def create_optimizer(config: ConfigDict, rate: Callable, *, output_rate: float = 1.0) -> optax.GradientTransformation:
     """Make the optimizer of one network.
 
     Gradients are clipped first; then weight decay is added to them, as the gradient of half the squared norm of all
@@ -61,7 +64,7 @@ def clip_by_rate(bound: float, rate: Callable) -> optax.GradientTransformation:
     return optax.GradientTransformation(init, update)
 
 
-def _scale_output(updates, factor: float):
+def _scale_output(updates: Params, factor: float) -> Params:
     return {
         layer: jax.tree.map(lambda array: factor * array, its) if layer == OUTPUT else its
         for layer, its in updates.items()

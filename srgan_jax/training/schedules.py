@@ -1,9 +1,10 @@
 """Learning rates over the steps of a run."""
 
 import optax
+from ml_collections import ConfigDict
 
 
-def piecewise(config, num_steps):
+def piecewise(config: ConfigDict, num_steps: int) -> optax.Schedule:
     """`learning_rate`, multiplied by `decay_factor` at each step of `decay_at` (paper, section 3.2)."""
     del num_steps
     return optax.piecewise_constant_schedule(
@@ -11,7 +12,7 @@ def piecewise(config, num_steps):
     )
 
 
-def cosine(config, num_steps):
+def cosine(config: ConfigDict, num_steps: int) -> optax.Schedule:
     """Linear warm-up over `warmup_steps`, then a half cosine down to zero at the run's last step."""
     return optax.warmup_cosine_decay_schedule(0.0, config.learning_rate, config.warmup_steps, num_steps)
 

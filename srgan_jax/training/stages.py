@@ -8,11 +8,13 @@ import dataclasses
 import fnmatch
 import functools
 import math
+import pathlib
 from collections.abc import Callable, Iterable
 
 import jax
 import jax.numpy as jnp
 import optax
+from ml_collections import ConfigDict
 
 from srgan_jax import losses
 from srgan_jax.data.degradations import Degradation, create_degradation
@@ -121,7 +123,7 @@ def layers_named(patterns: str, layers: Iterable[str]) -> list[str]:
     return found
 
 
-def _load_vgg(config, terms) -> tuple[Params, Callable]:
+def _load_vgg(config: ConfigDict, terms: Iterable[str]) -> tuple[Params, Callable]:
     """VGG19's parameters, and its feature maps of images."""
     layers = losses.feature_layers(terms)
     params, preprocessing = load_vgg19(config.vgg_weights, layers)
@@ -152,7 +154,7 @@ FROZEN: dict[str, Callable] = {
 }
 
 
-def create_stage(config) -> Stage:
+def create_stage(config: ConfigDict) -> Stage:
     """Build the stage that `config.stage` names.
 
     Raises:
@@ -213,7 +215,7 @@ def create_stage(config) -> Stage:
     )
 
 
-def _adopt(state: State, *, config) -> State:
+def _adopt(state: State, *, config: ConfigDict) -> State:
     """A new run's state with the networks that `config.init_networks` lists, of the run or file in `config.init_from`.
 
     "g" may come from whatever generators.load takes, also from a running average (RUN:ema); "d" from a run.
@@ -235,14 +237,14 @@ def _adopt(state: State, *, config) -> State:
     return state
 
 
-def _check_config(trained: dict, origin: str, *, config) -> None:
+def _check_config(trained: dict, origin: str, *, config: ConfigDict) -> None:
     check_module(create_generator(architecture_in(trained)), origin, config)
 
 
 STARTS = ("icnr", "zero_init_output")  # fields that say how a network is initialised
 
 
-def check_module(trained: GeneratorNetwork, origin, config) -> None:
+def check_module(trained: GeneratorNetwork, origin: str | pathlib.Path, config: ConfigDict) -> None:
     """Raise an InputError for the first field in which a trained network differs from the config's.
 
     Not every field has arrays to tell it by, such as global_skip. STARTS matter to a new network alone.
@@ -259,7 +261,7 @@ def check_module(trained: GeneratorNetwork, origin, config) -> None:
             )
 
 
-def check_fields(config) -> None:
+def check_fields(config: ConfigDict) -> None:
     """Raise an InputError for a field that no network or stage can be made from."""
     for name, value, known in (
         ("stage", config.stage, STEPS),
@@ -325,7 +327,7 @@ def check_fields(config) -> None:
     _check_composition(config)
 
 
-def _check_composition(config) -> None:
+def _check_composition(config: ConfigDict) -> None:
     """Raise an InputError where the terms, the discriminator and the crops do not go together."""
     seen, discriminator = config.data.crop_size - config.jitter, None
     if config.stage == "adversarial":

@@ -25,7 +25,9 @@ def create_network(module: nn.Module, key: Key, example: Images, tx: optax.Gradi
     )
 
 
-def generate(network: NetworkState, params: Params, lr: LRImages, *, train: bool = True):
+def generate(
+    network: NetworkState, params: Params, lr: LRImages, *, train: bool = True
+) -> tuple[dict[str, jax.Array], Params]:
     """Apply a generator, as `forward` does -> ({"sr": SR}, running averages after this batch).
 
     A network that gives estimates of SR on its way (models.DRCN) also has them, as "estimates".
@@ -36,7 +38,9 @@ def generate(network: NetworkState, params: Params, lr: LRImages, *, train: bool
     return {"sr": sr} | auxiliary, updates.get("batch_stats", {})
 
 
-def forward(network: NetworkState, params: Params, x: Images, *, batch_stats: Params | None = None, train: bool = True):
+def forward(
+    network: NetworkState, params: Params, x: Images, *, batch_stats: Params | None = None, train: bool = True
+) -> tuple[jax.Array, Params]:
     """Apply the network, in training mode unless `train` says otherwise: BatchNorm sees this batch.
 
     Args:

@@ -17,6 +17,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from jaxtyping import PyTree
+from ml_collections import ConfigDict
 
 from srgan_jax import images
 from srgan_jax.images.resize import MARGIN_LR, downscale_crops
@@ -101,7 +103,7 @@ def discriminator_gradients(d: NetworkState, context: Context, loss: Loss) -> tu
     return grads, metrics | {f"d/{name}": value for name, value in penalties.items()}, batch_stats
 
 
-def divided(batch, count: int):
+def divided(batch: PyTree[jax.Array], count: int) -> PyTree[jax.Array]:
     """A tree of [N, …] -> one of [count, N / count, …].
 
     Every count-th row makes a part, so that each device's rows are spread over all of them and stay where they are.
@@ -109,7 +111,7 @@ def divided(batch, count: int):
     return jax.tree.map(lambda rows: rows.reshape(-1, count, *rows.shape[1:]).swapaxes(0, 1), batch)
 
 
-def accumulated(gradients: Callable, network: NetworkState, batch: Batch, count: int):
+def accumulated(gradients: Callable, network: NetworkState, batch: Batch, count: int) -> tuple[Params, Terms, Params]:
     """Means of `gradients(network, part) -> (gradients, metrics, BatchNorm statistics)` over `count` parts of a batch.
 
     One part is in memory at a time. To BatchNorm each part is a batch of its own, in training and for the running
@@ -130,13 +132,17 @@ def accumulated(gradients: Callable, network: NetworkState, batch: Batch, count:
     return *jax.tree.map(lambda leaf: leaf / count, sums), batch_stats
 
 
-def update(name: str, network: NetworkState, grads: Params, metrics: Terms, batch_stats: Params):
+def update(
+    name: str, network: NetworkState, grads: Params, metrics: Terms, batch_stats: Params
+) -> tuple[NetworkState, Terms]:
     """Let the optimizer step -> (network, metrics)."""
     network = network.apply_gradients(grads=grads, batch_stats=batch_stats)
     return network, metrics | {f"{name}/grad_norm": optax.tree.norm(grads)}
 
 
-def content_step(state: State, batch: Batch, frozen, key: Key, *, losses: Losses, config):
+def content_step(
+    state: State, batch: Batch, frozen: dict[str, Params], key: Key, *, losses: Losses, config: ConfigDict
+) -> tuple[State, Terms]:
     """Train G alone on the content loss: SRResNet (section 3.2)."""
 
     def gradients(g: NetworkState, part: Batch):
@@ -150,7 +156,9 @@ def content_step(state: State, batch: Batch, frozen, key: Key, *, losses: Losses
     return {"g": g}, metrics
 
 
-def adversarial_step(state: State, batch: Batch, frozen, key: Key, *, losses: Losses, config):
+def adversarial_step(
+    state: State, batch: Batch, frozen: dict[str, Params], key: Key, *, losses: Losses, config: ConfigDict
+) -> tuple[State, Terms]:
     """Updates of D, then one of G against the updated D: SRGAN (section 3.2, where k = 1).
 
     D makes k = `config.discriminator_steps` updates, each on another k-th of the batch. In the first
@@ -198,7 +206,9 @@ def adversarial_step(state: State, batch: Batch, frozen, key: Key, *, losses: Lo
     return {"g": g, "d": d}, g_metrics | d_metrics
 
 
-def judge_generator(losses: Losses, frozen, outputs: Outputs, hr: Images, **options) -> tuple[Scalar, Terms]:
+def judge_generator(
+    losses: Losses, frozen: dict[str, Params], outputs: Outputs, hr: Images, **options
+) -> tuple[Scalar, Terms]:
     """G's loss of its outputs."""
     return losses.generator(losses.context(frozen, hr=hr, **outputs, **options))
 

@@ -1,9 +1,11 @@
 """The evaluation of a run that learns from arrays of measurements."""
 
 import pathlib
+from collections.abc import Callable
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
 
 from srgan_jax import models
 from srgan_jax.data.sources import Source, readable
@@ -11,13 +13,18 @@ from srgan_jax.evaluation.values import evaluate_values
 from srgan_jax.generators import Generator
 from srgan_jax.images import save_image
 from srgan_jax.images.heat_map import colours
+from srgan_jax.training.logs import Log, NoLog
+from srgan_jax.training.stages import Stage
+from srgan_jax.training.steps import State
 from srgan_jax.upscaling import Upscaler
 from srgan_jax.weights.checkpoints import GENERATOR
 
 SAMPLES = 4
 
 
-def make_value_evaluation(config, stage, held_out: Source, workdir: pathlib.Path, log):
+def make_value_evaluation(
+    config: ConfigDict, stage: Stage, held_out: Source, workdir: pathlib.Path, log: Log | NoLog
+) -> Callable[[int, State], dict[str, float] | None]:
     """Build `evaluate(step, state) -> scores` as loop.make_evaluation does, for a source of arrays.
 
     Scores are those of metrics.values, whatever `config.eval_metrics` says. Samples are the first channels of SR as
