@@ -63,7 +63,7 @@ class Stage:
     learning_rate: Callable
     generators: Callable[[State], dict[str, Variables]]
     adopt: Callable[[State], State]
-    check: Callable[[dict, str], None]
+    check: Callable[[dict, str | pathlib.Path], None]
 
 
 def generators_of(state: State) -> dict[str, Variables]:
@@ -237,7 +237,7 @@ def _adopt(state: State, *, config: ConfigDict) -> State:
     return state
 
 
-def _check_config(trained: dict, origin: str, *, config: ConfigDict) -> None:
+def _check_config(trained: dict, origin: str | pathlib.Path, *, config: ConfigDict) -> None:
     check_module(create_generator(architecture_in(trained)), origin, config)
 
 
