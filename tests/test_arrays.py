@@ -57,7 +57,8 @@ def test_files_keep_depth_and_channels(tmp_path, channels, dtype):
     values = values.astype(dtype) if dtype == np.float32 else (values * np.iinfo(dtype).max).astype(dtype)
     np.save(tmp_path / "a.npy", values)
     written = ["a.npy", "b.tif"]
-    tifffile.imwrite(tmp_path / "b.tif", values, photometric="minisblack", planarconfig="contig")
+    planes = {"planarconfig": "contig"} if channels > 1 else {}
+    tifffile.imwrite(tmp_path / "b.tif", np.squeeze(values), photometric="minisblack", **planes)
     if dtype != np.float32 and channels in (1, 3):
         (tmp_path / "c.png").write_bytes(imagecodecs.png_encode(np.squeeze(values)))
         written.append("c.png")

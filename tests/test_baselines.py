@@ -138,7 +138,9 @@ def test_release_round_trip_and_tiles(loaded, name):
     whole = generator.upscale(picture, tile=0)
     scale = generator.module.scale
     assert whole.shape == (37 * scale, 50 * scale, 3) and whole.std() > 5
-    np.testing.assert_array_equal(generator.upscale(picture, tile=16), whole)
+    # Of arrays of another shape, some processors sum in another order: a level may fall on the other side of a tie.
+    differences = np.abs(generator.upscale(picture, tile=16).astype(int) - whole)
+    assert differences.max() <= 1 and np.count_nonzero(differences) <= 1e-4 * whole.size
 
 
 @pytest.mark.parametrize("name", ["espcn", "drcn"])  # all share LumaGenerator
