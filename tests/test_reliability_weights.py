@@ -161,8 +161,6 @@ def small_files():
     resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-# After a write that failed, TensorStore's other writes may end when the event loop that waited for them is closed.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such limit")
 def test_a_checkpoint_that_does_not_fit_is_one_sentence(tmp_path, small_files):
     state = make_state(1, big=jax.random.normal(jax.random.key(0), (100, 100)))
