@@ -104,7 +104,10 @@ def get_config() -> ml_collections.ConfigDict:
     config.losses.wasserstein = 0.0
     config.losses.gradient_penalty = 0.0
     config.losses.r1 = 0.0
+    config.losses.teacher_l1 = 0.0
+    config.losses.teacher_affinity = 0.0
     config.vgg_weights = ""  # file of VGG19's weights; the terms vgg… and pre… need it
+    config.teacher = ""  # the trained generator that the terms teacher_… learn from, given as for init_from
 
     # For fine-tuning: what G does not change in its first updates.
     config.freeze_layers = ""  # names of layers, such as "stem*,block[0-7]"; "*" are all

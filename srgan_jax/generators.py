@@ -68,6 +68,11 @@ class Generator:
         """Digest of names, shapes and bytes of all arrays: the same whatever file they came in."""
         return digests.of_variables(self.variables)
 
+    def folded(self) -> "Generator":
+        """This generator without what only its training needs, such as branches of its convolutions."""
+        module, variables = self.module.folded(self.variables)
+        return dataclasses.replace(self, module=module, variables=variables)
+
     def push_to_hub(self, address: str, *, private: bool | None = None, half: bool = False) -> str:
         """Upload the generator with a model card to the Hugging Face Hub; returns the commit's address (hub.push).
 

@@ -18,7 +18,7 @@ from srgan_jax.errors import InputError
 from srgan_jax.metrics.dists import dists
 from srgan_jax.metrics.lpips import lpips
 from srgan_jax.models.layers import conv
-from srgan_jax.training import stages
+from srgan_jax.training import frozen, stages
 
 
 class SmallDiscriminator(nn.Module):
@@ -36,20 +36,20 @@ class SmallDiscriminator(nn.Module):
         return conv(1, (3, 3), name="patch")(x).mean((1, 2, 3))
 
 
-LOADERS = dict(stages.FROZEN)
+LOADERS = dict(frozen.FROZEN)
 
 
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch):
     """A small discriminator in the registry, and small or random networks in place of the trained frozen ones."""
     monkeypatch.setitem(models.DISCRIMINATORS, "small", SmallDiscriminator)
-    monkeypatch.setattr(stages, "load_vgg19", lambda path, layers: (random_vgg(layers), "torchvision"))
+    monkeypatch.setattr(frozen, "load_vgg19", lambda path, layers: (random_vgg(layers), "torchvision"))
     for name, params, distance in (
         ("lpips_alex", small_lpips("alex"), functools.partial(lpips, network="alex")),
         ("lpips_vgg", small_lpips("vgg"), functools.partial(lpips, network="vgg")),
         ("dists", small_dists(), dists),
     ):
-        monkeypatch.setitem(stages.FROZEN, name, lambda config, terms, loaded=(params, distance): loaded)
+        monkeypatch.setitem(frozen.FROZEN, name, lambda config, terms, loaded=(params, distance): loaded)
 
 
 # The discriminators by the fields that make them. Those of make_tiny_config are for the first.

@@ -18,7 +18,7 @@ from srgan_jax.errors import InputError
 from srgan_jax.images.resize import MARGIN_LR, imresize
 from srgan_jax.losses.adversarial import vanilla_discriminator
 from srgan_jax.models.layers import batch_norm
-from srgan_jax.training import stages, steps
+from srgan_jax.training import frozen, stages, steps
 from srgan_jax.training.schedules import SCHEDULES
 
 
@@ -478,7 +478,7 @@ def test_the_five_variants_of_table_1(name, monkeypatch):
         assert ours.generator == config.generator and ours.discriminator == config.discriminator
 
     asked = []
-    monkeypatch.setattr(stages, "load_vgg19", lambda path, layers: (asked.append(layers), ({}, "caffe"))[1])
+    monkeypatch.setattr(frozen, "load_vgg19", lambda path, layers: (asked.append(layers), ({}, "caffe"))[1])
     stage = stages.create_stage(config)
     assert asked == [(layer,) for layer in weights if layer.startswith("vgg")]
     assert set(jax.eval_shape(stage.init, jax.random.key(0))) == ({"g"} if stage_name == "content" else {"g", "d"})

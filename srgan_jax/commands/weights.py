@@ -27,7 +27,7 @@ def release(arguments: argparse.Namespace) -> None:
     from srgan_jax import generators
     from srgan_jax.weights.release import write_release
 
-    generator = generators.load(arguments.input, step=arguments.step)
+    generator = generators.load(arguments.input, step=arguments.step).folded()
     info = _described(generator, arguments)
     write_release(arguments.out, generator.architecture, generator.variables, info=info, half=arguments.half)
     print(f"{arguments.out}: {generator.name}")
@@ -37,7 +37,7 @@ def push(arguments: argparse.Namespace) -> None:
     from srgan_jax import generators
     from srgan_jax.weights import hub
 
-    generator = generators.load(arguments.input, step=arguments.step)
+    generator = generators.load(arguments.input, step=arguments.step).folded()
     generator = dataclasses.replace(generator, info=_described(generator, arguments))
     print(hub.push(generator, arguments.address, private=arguments.private or None, half=arguments.half))
 

@@ -7,7 +7,7 @@ out of the computation. A further term is one function and one row of its family
 from collections.abc import Callable, Iterable
 
 from srgan_jax.errors import InputError, nearest_name
-from srgan_jax.losses import adversarial, feature, frequency, luma, perceptual, pixel, structure
+from srgan_jax.losses import adversarial, feature, frequency, luma, perceptual, pixel, structure, teacher
 from srgan_jax.losses.context import Context, Setting, Term
 from srgan_jax.types import Scalar, Terms
 
@@ -21,11 +21,19 @@ __all__ = [
     "frozen_networks",
     "make_discriminator_loss",
     "make_generator_loss",
+    "outputs",
     "selected",
 ]
 
 TERMS: dict[str, Term] = (
-    pixel.TERMS | luma.TERMS | structure.TERMS | frequency.TERMS | feature.TERMS | perceptual.TERMS | adversarial.TERMS
+    pixel.TERMS
+    | luma.TERMS
+    | structure.TERMS
+    | frequency.TERMS
+    | feature.TERMS
+    | perceptual.TERMS
+    | teacher.TERMS
+    | adversarial.TERMS
 )
 
 
@@ -68,6 +76,11 @@ def feature_layers(names: Iterable[str]) -> tuple[str, ...]:
 def frozen_networks(names: Iterable[str]) -> set[str]:
     """The frozen networks that terms of these names read."""
     return {network for name in names for network in TERMS[name].frozen}
+
+
+def outputs(names: Iterable[str]) -> tuple[str, ...]:
+    """What terms of these names read, beside SR, of what G gives."""
+    return tuple(dict.fromkeys(output for name in names for output in TERMS[name].outputs))
 
 
 def make_generator_loss(weights: dict[str, float]) -> Callable[[Context], tuple[Scalar, Terms]]:

@@ -19,11 +19,13 @@ class Context:
       scale: enlargement.
       key: a PRNG key of this update, for terms that draw random numbers; or None.
       estimates: luma in [0, 1] of the estimates of SR that G gives on its way, [N, H, W, estimates]; or None.
+      features: those of G on LR's pixels, [N, H / scale, W / scale, features]; or None.
       progress: how much of the run is done, from 0 to 1.
       jitter: HR pixels by which features and D see SR and HR shifted, at random and both alike: their crops are
         smaller by as much. Otherwise every crop would meet the strides of VGG and D in one phase of the pixel shuffle.
       judge: D, images -> logits, or None in a stage without a discriminator. D's BatchNorm statistics do not move.
-      frozen: {name: function} of the networks that are never trained: "vgg" takes images and "lpips_vgg" SR and HR.
+      frozen: {name: function} of the networks that are never trained: "vgg" takes images, "lpips_vgg" SR and HR, and
+        "teacher" takes LR.
     """
 
     def __init__(
@@ -35,13 +37,14 @@ class Context:
         scale: int = 1,
         key: Key | None = None,
         estimates: Features | None = None,
+        features: Features | None = None,
         progress: Scalar | float = 1.0,
         jitter: int = 0,
         judge: Callable[[Images], Logits] | None = None,
         frozen: dict[str, Callable] | None = None,
     ):
         self.sr, self.hr, self.lr, self.scale, self.key = sr, hr, lr, scale, key
-        self.estimates, self.progress = estimates, progress
+        self.estimates, self.features, self.progress = estimates, features, progress
         self.jitter, self.judge, self.frozen = jitter, judge, frozen or {}
 
     @functools.cached_property
@@ -76,8 +79,8 @@ class Context:
         return self.frozen["vgg"](self.seen(self.hr))
 
     @functools.cached_property
-    def teacher(self) -> Images:
-        """A trained generator's SR of the same LR, in [-1, 1]."""
+    def teacher(self) -> dict[str, AnyArray]:
+        """What a trained generator makes of LR: {"sr": SR in [-1, 1]}, and "features" as G has them."""
         return self.frozen["teacher"](self.lr)
 
 
@@ -116,6 +119,7 @@ class Term:
       penalty: what is added to D's loss times the term's weight, such as a gradient penalty.
       frozen: names of the frozen networks that the term reads.
       layers: names of VGG19's feature maps that the term reads.
+      outputs: names of what the term reads beside SR of what G gives: "estimates" or "features".
       objection: why the term has no meaning in a Setting, as the end of a sentence that begins with the term's name;
         or None.
     """
@@ -125,6 +129,7 @@ class Term:
     penalty: Callable[[Context], Scalar] | None = None
     frozen: tuple[str, ...] = ()
     layers: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
     objection: Callable[[Setting], str | None] = _accept
 
     @property

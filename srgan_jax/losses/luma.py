@@ -39,5 +39,5 @@ def _needs_luma(setting: Setting) -> str | None:
 
 TERMS = {
     "luma_mse": Term(luma_mse, objection=_needs_luma),
-    "recursive_supervision": Term(recursive_supervision, objection=_needs_luma),
+    "recursive_supervision": Term(recursive_supervision, outputs=("estimates",), objection=_needs_luma),
 }

@@ -3,9 +3,11 @@
 from srgan_jax.models.cost import count_parameters, multiply_adds
 from srgan_jax.models.discriminator import Discriminator
 from srgan_jax.models.drcn import DRCN
+from srgan_jax.models.ecbsr import ECBSR
 from srgan_jax.models.edsr import EDSR
 from srgan_jax.models.espcn import ESPCN
 from srgan_jax.models.folding import fold_batch_norm
+from srgan_jax.models.mobile import MobileSR
 from srgan_jax.models.msrresnet import MSRResNet
 from srgan_jax.models.network import GeneratorNetwork
 from srgan_jax.models.registry import (
@@ -27,6 +29,7 @@ from srgan_jax.models.vgg import VGG19
 __all__ = [
     "DISCRIMINATORS",
     "DRCN",
+    "ECBSR",
     "EDSR",
     "ESPCN",
     "GENERATORS",
@@ -36,6 +39,7 @@ __all__ = [
     "Discriminator",
     "GeneratorNetwork",
     "MSRResNet",
+    "MobileSR",
     "ResidualGenerator",
     "SRResNet",
     "UNetDiscriminator",

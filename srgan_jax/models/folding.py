@@ -1,4 +1,8 @@
-"""BatchNorm at inference is an affine map of each channel; folded into the convolution before it, it costs nothing."""
+"""What a network needs only while it learns is folded into its convolutions: at inference it then costs nothing.
+
+BatchNorm at inference is an affine map of each channel. The branches of some networks are linear maps that are added up
+(models/ecbsr.py).
+"""
 
 import numpy as np
 from flax import traverse_util
@@ -18,8 +22,10 @@ def fold_batch_norm(module: GeneratorNetwork, variables: Variables) -> tuple[Gen
 
     Returns:
       (`module` with batch_norm=False, {"params": …} as float32 NumPy arrays). The result equals the original but for
-      float32 rounding; the new parameters are computed in float64. A network without BatchNorm comes back unchanged.
+      float32 rounding; the new parameters are computed in float64. What has neither BatchNorm nor
+      branches comes back unchanged.
     """
+    module, variables = module.folded(variables)
     if not variables.get("batch_stats"):
         return module, {"params": variables["params"]}
     params = {key: np.asarray(array) for key, array in traverse_util.flatten_dict(variables["params"], sep="/").items()}

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import flax.linen as nn
 
 from srgan_jax.models.graph import Graph
-from srgan_jax.types import Images, LRImages
+from srgan_jax.types import Images, LRImages, Variables
 
 MOST = 1024  # the largest number of features or blocks that one would build, whatever a file claims
 
@@ -22,8 +22,9 @@ class GeneratorNetwork(nn.Module):
     lies outside of the picture is zero before each convolution. A subclass of `models.residual.ResidualGenerator` is
     computed piece by piece, which repeats less work where the network is deep.
 
-    In training a network may also give estimates of SR on its way to the loss, as luma in [0, 1]:
-    `self.sow("auxiliary", "estimates", estimates)` with an array [N, scale · H, scale · W, estimates].
+    A network may also give the loss what it has computed on its way: `self.sow("auxiliary", name, array)`, with the
+    name "estimates" for estimates of SR as luma in [0, 1], [N, scale · H, scale · W, estimates], or "features" for
+    features on the pixels of LR, [N, H, W, features]. A loss term names what it reads (losses.Term.outputs).
 
     Attributes:
       VALUES: {field: the values that it may have}. Integers that are not named here may be 1 to MOST.
@@ -49,6 +50,17 @@ class GeneratorNetwork(nn.Module):
     def receptive_radius(self) -> int:
         """LR pixels on each side that a pixel of SR can depend on."""
         raise NotImplementedError
+
+    def folded(self, variables: Variables) -> tuple["GeneratorNetwork", Variables]:
+        """A simpler network of the registry that gives the same pictures, for release; by default this one.
+
+        Args:
+          variables: the arrays of this network.
+
+        Returns:
+          (the simpler network, its arrays). What BatchNorm and other layers may share, `fold_batch_norm` folds later.
+        """
+        return self, variables
 
     def describe(self, graph: Graph, lr: str) -> str:
         """Write the network down as operations of a graph, which other programs can run.

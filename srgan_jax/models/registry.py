@@ -10,8 +10,10 @@ import jax.numpy as jnp
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.models.discriminator import Discriminator
 from srgan_jax.models.drcn import DRCN
+from srgan_jax.models.ecbsr import ECBSR
 from srgan_jax.models.edsr import EDSR
 from srgan_jax.models.espcn import ESPCN
+from srgan_jax.models.mobile import MobileSR
 from srgan_jax.models.msrresnet import MSRResNet
 from srgan_jax.models.network import MOST, GeneratorNetwork
 from srgan_jax.models.srcnn import SRCNN
@@ -30,6 +32,8 @@ GENERATORS: dict[str, type[GeneratorNetwork]] = {
     "espcn": ESPCN,
     "vdsr": VDSR,
     "drcn": DRCN,
+    "ecbsr": ECBSR,
+    "mobile": MobileSR,
 }
 
 # What `config.discriminator.network` may name.

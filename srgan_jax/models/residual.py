@@ -51,6 +51,8 @@ class ResidualGenerator(GeneratorNetwork):
         x = stem = self.begin(lr)
         for block in self.blocks:
             x = block(x, train=train)
+        if not self.is_initializing():
+            self.sow("auxiliary", "features", x)
         return self.finish(lr, stem, x, train=train)
 
     def begin(self, lr: LRImages) -> Features:

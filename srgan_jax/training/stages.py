@@ -20,10 +20,7 @@ from srgan_jax import losses
 from srgan_jax.data.degradations import Degradation, create_degradation
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.generators import EMA, load
-from srgan_jax.metrics.dists import dists
-from srgan_jax.metrics.lpips import lpips
 from srgan_jax.models import (
-    VGG19,
     GeneratorNetwork,
     architecture_in,
     architecture_of,
@@ -31,14 +28,13 @@ from srgan_jax.models import (
     create_generator,
     expected_variables,
 )
+from srgan_jax.training.frozen import FROZEN
 from srgan_jax.training.optimizers import OPTIMIZERS, create_optimizer
 from srgan_jax.training.schedules import SCHEDULES
 from srgan_jax.training.state import create_network, variables_of
 from srgan_jax.training.steps import STEPS, Losses, State
 from srgan_jax.types import Key, Params, Variables
 from srgan_jax.weights.checkpoints import read_networks
-from srgan_jax.weights.perceptual import load_dists, load_lpips
-from srgan_jax.weights.vgg19 import load_vgg19
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,19 +119,6 @@ def layers_named(patterns: str, layers: Iterable[str]) -> list[str]:
     return found
 
 
-def _load_vgg(config: ConfigDict, terms: Iterable[str]) -> tuple[Params, Callable]:
-    """VGG19's parameters, and its feature maps of images."""
-    layers = losses.feature_layers(terms)
-    params, preprocessing = load_vgg19(config.vgg_weights, layers)
-    vgg = VGG19(layers=layers, preprocessing=preprocessing, dtype=jnp.dtype(config.dtype))
-    return params, lambda params, images: vgg.apply({"params": params}, images)
-
-
-def _load_metric(load_params: Callable[[], Params], distance: Callable) -> Callable:
-    """Load what `eval.py` scores with, for a term that makes it small."""
-    return lambda config, terms: (load_params(), distance)
-
-
 def with_degradation(step: Callable, degradation: Degradation) -> Callable:
     """A stage's step whose batches have an LR that was degraded, drawn from the key of the step."""
 
@@ -143,15 +126,6 @@ def with_degradation(step: Callable, degradation: Degradation) -> Callable:
         return step(state, batch | {"lr": degradation(batch["hr"], key)}, frozen, key)
 
     return step_with
-
-
-# How each frozen network is had: (config, names of the terms) -> (parameters, function(parameters, images or SR, HR)).
-FROZEN: dict[str, Callable] = {
-    "vgg": _load_vgg,
-    "lpips_alex": _load_metric(lambda: load_lpips("alex"), functools.partial(lpips, network="alex")),
-    "lpips_vgg": _load_metric(lambda: load_lpips("vgg"), functools.partial(lpips, network="vgg")),
-    "dists": _load_metric(load_dists, dists),
-}
 
 
 def create_stage(config: ConfigDict) -> Stage:
@@ -173,6 +147,7 @@ def create_stage(config: ConfigDict) -> Stage:
         generator=losses.make_generator_loss(weights),
         discriminator=losses.make_discriminator_loss(judged) if adversarial else None,
         frozen={network: apply for network, (_, apply) in loaded.items()},
+        outputs=losses.outputs(terms),
         scale=config.scale,
         jitter=config.jitter,
     )

@@ -26,15 +26,16 @@ def create_network(module: nn.Module, key: Key, example: Images, tx: optax.Gradi
 
 
 def generate(
-    network: NetworkState, params: Params, lr: LRImages, *, train: bool = True
+    network: NetworkState, params: Params, lr: LRImages, *, outputs: tuple[str, ...] = (), train: bool = True
 ) -> tuple[dict[str, jax.Array], Params]:
     """Apply a generator, as `forward` does -> ({"sr": SR}, running averages after this batch).
 
-    A network that gives estimates of SR on its way (models.DRCN) also has them, as "estimates".
+    Beside SR there is what `outputs` names of what the network gives on its way, as far as it does (see
+    models.network.GeneratorNetwork).
     """
     variables = {"params": params, "batch_stats": network.batch_stats}
     sr, updates = network.apply_fn(variables, lr, train=train, mutable=["batch_stats", "auxiliary"])
-    auxiliary = {name: arrays[0] for name, arrays in updates.get("auxiliary", {}).items()}
+    auxiliary = {name: arrays[0] for name, arrays in updates.get("auxiliary", {}).items() if name in outputs}
     return {"sr": sr} | auxiliary, updates.get("batch_stats", {})
 
 

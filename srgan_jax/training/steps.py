@@ -28,7 +28,7 @@ from srgan_jax.types import Images, Key, Logits, LRImages, Params, Scalar, Terms
 
 Batch = dict[str, jax.Array]
 State = dict[str, Any]
-Outputs = dict[str, jax.Array]  # of G: {"sr": SR}, and perhaps "estimates"; see state.generate
+Outputs = dict[str, jax.Array]  # of G: {"sr": SR}, and what the terms read besides; see state.generate
 Loss = Callable[[Context], tuple[Scalar, Terms]]
 
 
@@ -40,6 +40,7 @@ class Losses:
       generator: G's loss of a Context.
       discriminator: D's loss of a Context; None in content training.
       frozen: {network: function(parameters, images)} of the networks that the terms read.
+      outputs: names of what the terms read beside SR of what G gives.
       scale: enlargement.
       jitter: see losses.Context.
     """
@@ -47,6 +48,7 @@ class Losses:
     generator: Loss
     discriminator: Loss | None
     frozen: dict[str, Callable]
+    outputs: tuple[str, ...]
     scale: int
     jitter: int = 0
 
@@ -68,9 +70,13 @@ def degrade(batch: Batch, scale: int) -> tuple[LRImages, Images]:
     return images.lr_to_unit(lr), images.hr_to_signed(hr)
 
 
-def run_generator(g: NetworkState, lr: LRImages, *, hold_batch_norm: bool) -> tuple[Outputs, Callable, Params]:
+def run_generator(
+    g: NetworkState, lr: LRImages, *, outputs: tuple[str, ...], hold_batch_norm: bool
+) -> tuple[Outputs, Callable, Params]:
     """G's one forward pass of a step -> (its outputs, the pullback to G's parameters, BatchNorm statistics)."""
-    return jax.vjp(lambda params: generate(g, params, lr, train=not hold_batch_norm), g.params, has_aux=True)
+    return jax.vjp(
+        lambda params: generate(g, params, lr, outputs=outputs, train=not hold_batch_norm), g.params, has_aux=True
+    )
 
 
 def generator_gradients(pullback: Callable, loss: Callable, outputs: Outputs) -> tuple[Params, Terms]:
@@ -147,7 +153,9 @@ def content_step(
 
     def gradients(g: NetworkState, part: Batch):
         lr, hr = degrade(part, config.scale)
-        outputs, pullback, batch_stats = run_generator(g, lr, hold_batch_norm=config.hold_batch_norm)
+        outputs, pullback, batch_stats = run_generator(
+            g, lr, outputs=losses.outputs, hold_batch_norm=config.hold_batch_norm
+        )
         progress = g.step / config.num_steps
         loss = functools.partial(judge_generator, losses, frozen, hr=hr, lr=lr, key=key, progress=progress)
         return *generator_gradients(pullback, loss, outputs), batch_stats
@@ -167,7 +175,7 @@ def adversarial_step(
 
     def run(g: NetworkState, part: Batch):
         lr, hr = degrade(part, config.scale)
-        return lr, hr, *run_generator(g, lr, hold_batch_norm=config.hold_batch_norm)
+        return lr, hr, *run_generator(g, lr, outputs=losses.outputs, hold_batch_norm=config.hold_batch_norm)
 
     # G runs once where the batch is in one part; else twice, since memory holds what the pullback needs of one part.
     once = run(state["g"], batch) if config.accumulate == 1 else None
