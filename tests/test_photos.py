@@ -377,6 +377,19 @@ def test_cache_directory(monkeypatch, platform, variables, expected):
     assert files.cache_directory() == pathlib.Path(expected).expanduser()
 
 
+def test_style_names_a_shipped_model(capsys):
+    models = {
+        tuple(flags): upscale_command.parse_arguments(["a.png", *flags]).ckpt
+        for flags in ([], ["--style", "faithful"], ["--style", "sharp"], ["--ckpt", "runs/mine"])
+    }
+    assert list(models.values()) == ["srresnet-x4", "srresnet-x4", "srgan-x4", "runs/mine"]
+    for style in upscale_command.STYLES.values():
+        assert (generators.SHIPPED / f"{style}.safetensors").is_file()
+    with pytest.raises(SystemExit, match="2"):
+        upscale_command.parse_arguments(["a.png", "--style", "sharp", "--ckpt", "runs/mine"])
+    assert "argument --ckpt: not allowed with argument --style" in capsys.readouterr().err
+
+
 def test_blend_needs_both_flags(capsys):
     with pytest.raises(SystemExit, match="2"):
         upscale_command.parse_arguments(["a.png", "-o", "b.png", "--ckpt", "c", "--blend", "0.5"])

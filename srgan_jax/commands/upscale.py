@@ -18,13 +18,16 @@ from srgan_jax.upscaling import options as limits
 if TYPE_CHECKING:
     from srgan_jax.generators import Generator
 
-DEFAULT = REFERENCE = "srresnet-x4"
+# What --style chooses from: the shipped models by what one wants of them.
+STYLES = {"faithful": "srresnet-x4", "sharp": "srgan-x4"}
+STYLE = "faithful"  # where neither --style nor --ckpt is given
+REFERENCE = STYLES["faithful"]
 
 FLAGS = {"share": "blend"}  # the flags of the library's options, where their names differ
 
 EXAMPLES = """examples:
   srgan-upscale photo.jpg
-  srgan-upscale photo.jpg -o large.png
+  srgan-upscale photo.jpg -o large.png --style sharp
   srgan-upscale "*.jpg" holiday/ -o enlarged/ --ckpt model.safetensors --format jpg --resume
   srgan-upscale photo.jpg -o twice.png --scale 2 --ensemble
   srgan-upscale photo.jpg -o both.png --ckpt runs/srresnet --blend-with runs/srgan --blend 0.7
@@ -40,10 +43,17 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     parser.add_argument(
         "-o", "--out", help="a file (.png, .jpg, …) for one picture, or a folder (default: beside IN, as NAME_x4.png)"
     )
-    parser.add_argument(
-        "--ckpt",
-        default=DEFAULT,
-        help="shipped model, run directory, one checkpoint, or .safetensors file (default: %(default)s)",
+    model = parser.add_mutually_exclusive_group()
+    choices = "; ".join(f"{style}: {name}" for style, name in STYLES.items())
+    model.add_argument(
+        "--style",
+        choices=STYLES,
+        default=STYLE,
+        help="what the result is to be, faithful (no more than can be known) or sharp (with plausible detail): one of "
+        f"the shipped models ({choices}; default: %(default)s)",
+    )
+    model.add_argument(
+        "--ckpt", help="or any model: a shipped one, a run directory, one checkpoint, or a .safetensors file"
     )
     better = parser.add_argument_group("what is computed")
     better.add_argument(
@@ -100,6 +110,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add_process_flags(parser)
     parsed = parser.parse_args(arguments)
     be_quiet(parsed.quiet)
+    parsed.ckpt = parsed.ckpt or STYLES[parsed.style]
     if (parsed.blend is None) != (parsed.blend_with is None):
         parser.error("--blend and --blend-with need each other")
     return parsed
