@@ -55,7 +55,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.dtype = "float32"  # type of the computation; "bfloat16" is for accelerators. Parameters stay float32
 
     # The problem.
-    config.scale = 4  # enlargement, a power of two
+    config.scale = 4  # enlargement; models.GENERATORS says which a network has
     config.channels = 3  # 3: RGB, 1: greyscale; "arrays" may have any number
 
     # Networks (section 2.1).

@@ -73,6 +73,12 @@ class Generator:
         module, variables = self.module.folded(self.variables)
         return dataclasses.replace(self, module=module, variables=variables)
 
+    def at_scale(self, scale: float | None) -> "Generator":
+        """This generator with its head for `scale`, where it has one (models.MDSR); otherwise itself."""
+        if scale in (None, self.module.scale) or scale not in self.module.heads:
+            return self
+        return dataclasses.replace(self, module=self.module.clone(scale=int(scale)))
+
     def push_to_hub(self, address: str, *, private: bool | None = None, half: bool = False) -> str:
         """Upload the generator with a model card to the Hugging Face Hub; returns the commit's address (hub.push).
 
@@ -99,7 +105,8 @@ class Generator:
         Args:
           pictures: Pillow images, or uint8 or uint16 arrays [H, W] or [H, W, 1 to 4]; see
             photos.enlarging.enlarge_images, which also says what comes back and what is raised.
-          scale: of the result, above 0 and at most 64; by default the network's.
+          scale: of the result, above 0 and at most 64; by default the network's. A network with a head for it uses this
+            head; the result of any other is resized.
           ensemble: average the results for the eight flips and turns of the picture: better, and takes 8 times as long.
           consistent: make results whose bicubic reduction is the picture (upscaling.make_consistent); by default as
             `info` says of the model ("consistent").
@@ -108,7 +115,7 @@ class Generator:
           reference: a Generator that was trained for the least error, or what `load` takes; `max_invention` needs it.
           tile: LR pixels computed at once in each direction; 0: all of a picture.
         """
-        networks = [self]
+        networks = [self.at_scale(scale)]
         if max_invention is not None:
             networks.append(reference if isinstance(reference, Generator) else load(reference))
         upscaler, *compared = (

@@ -5,7 +5,7 @@ import functools
 import jax
 import numpy as np
 
-from srgan_jax.models import DRCN, EDSR, ESPCN, SRCNN, VDSR, architecture_of, expected_variables
+from srgan_jax.models import DRCN, EDSR, ESPCN, MDSR, SRCNN, VDSR, architecture_of, expected_variables
 from srgan_jax.weights.release import write_release
 
 NETWORKS = {
@@ -14,8 +14,9 @@ NETWORKS = {
     "vdsr": VDSR(scale=2, features=6, num_layers=4),
     "drcn": DRCN(features=6, recursions=3),
     "edsr": EDSR(features=6, num_blocks=2),
+    "mdsr": MDSR(scale=3, scales="2,3", features=6, num_blocks=1),
 }
-LUMA = [name for name in NETWORKS if name != "edsr"]
+LUMA = ["srcnn", "espcn", "vdsr", "drcn"]
 
 
 @functools.cache

@@ -16,6 +16,7 @@ from srgan_jax.models import (
     DRCN,
     EDSR,
     ESPCN,
+    MDSR,
     SRCNN,
     VDSR,
     SRResNet,
@@ -40,6 +41,7 @@ from srgan_jax.models.layers import Enlarge
         (DRCN(), 1_775_121, 17_974.3),
         (EDSR(), 1_517_571, 114.2),
         (EDSR(scale=2), 1_369_859, 316.2),
+        (MDSR(), 3_227_203, 137.8),  # EDSR's paper prints 3.2 M
         (SRResNet(), 1_548_547, 127.8),
     ],
 )

@@ -45,7 +45,7 @@ def test_pytorchs_pictures(name):
     state = {}
     for key, array in traverse_util.flatten_dict(variables_of(module)["params"], sep=".").items():
         layer, leaf = key.rsplit(".", 1)
-        if layer.startswith("upsample"):  # (subpixel, feature) here, (feature, subpixel) in PyTorch
+        if "upsample" in layer:  # (subpixel, feature) here, (feature, subpixel) in PyTorch
             array = array.reshape(*array.shape[:-1], -1, fields["features"]).swapaxes(-1, -2).reshape(array.shape)
         axes = (3, 2, 0, 1) if leaf == "kernel" else None
         state[f"{layer}.{'weight' if leaf == 'kernel' else leaf}"] = tensor(array, axes)

@@ -225,7 +225,7 @@ def test_sums_over_pixels_are_means_with_a_weight(name):
     assert weight == (1.0 if name == "espcn" else config.data.crop_size**2 / 2)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", [name for name in NETWORKS if name != "mdsr"])  # a head is for its scale alone
 def test_the_gradient_reaches_every_array(name):
     module, lr = NETWORKS[name], np.random.default_rng(0).random((1, 8, 8, 3), np.float32)
     gradient = quick_jit(jax.grad(lambda params: jnp.mean(module.apply({"params": params}, lr) ** 2)))(

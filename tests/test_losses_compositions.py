@@ -18,7 +18,7 @@ from srgan_jax.errors import InputError
 from srgan_jax.metrics.dists import dists
 from srgan_jax.metrics.lpips import lpips
 from srgan_jax.models.layers import conv
-from srgan_jax.training import frozen, stages
+from srgan_jax.training import checks, frozen, stages
 
 
 class SmallDiscriminator(nn.Module):
@@ -230,7 +230,7 @@ def test_what_goes_together_is_not_refused():
         ({"discriminator": "paper"}, {"relativistic_average": 1.0}),
     ]
     for fields, weights in allowed:
-        stages.check_fields(make_config(**GAN, **fields, **weights))
+        checks.check_fields(make_config(**GAN, **fields, **weights))
 
 
 def test_missing_weights_are_named(monkeypatch, tmp_path):

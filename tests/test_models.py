@@ -64,7 +64,7 @@ def test_a_batch_norm_makes_the_bias_before_it_void():
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("channels", [1, 3, 4])
-@pytest.mark.parametrize("scale", [1, 2, 4, 8])
+@pytest.mark.parametrize("scale", [1, 2, 3, 4, 8])
 def test_shapes(scale, channels, dtype):
     module = SRResNet(scale=scale, channels=channels, dtype=jnp.dtype(dtype), **TINY)
     sr, variables = jax.eval_shape(module.init_with_output, jax.random.key(0), jnp.zeros((2, 5, 7, channels)))
@@ -159,7 +159,7 @@ def test_batch_norm_statistics_move_and_are_used():
     np.testing.assert_allclose(y, (x - 1) / np.sqrt(2 + 1e-5) * 1.5 + 0.5, atol=1e-5)
 
 
-@pytest.mark.parametrize("scale", [2, 4])
+@pytest.mark.parametrize("scale", [2, 3, 4])
 @pytest.mark.parametrize("skip", ["nearest", "bicubic"])
 def test_global_skip_with_zero_output_is_the_enlargement(skip, scale):
     module = SRResNet(scale=scale, global_skip=skip, zero_init_output=True, **TINY)
@@ -188,7 +188,7 @@ def test_with_icnr_a_pixel_shuffle_begins_as_a_nearest_neighbour_enlargement(icn
 
 
 @pytest.mark.parametrize("skip", ["none", "bicubic"])
-@pytest.mark.parametrize(("scale", "num_blocks"), [(2, 0), (4, 1), (8, 2), (1, 1)])
+@pytest.mark.parametrize(("scale", "num_blocks"), [(2, 0), (3, 1), (4, 1), (8, 2), (1, 1)])
 def test_receptive_radius(scale, num_blocks, skip):
     """What differs where one pixel does."""
     module = SRResNet(scale=scale, features=2, num_blocks=num_blocks, global_skip=skip)
@@ -268,7 +268,7 @@ def assert_close(ours, theirs, tolerance=1e-4):
 
 
 @pytest.mark.parametrize("train", [False, True])
-@pytest.mark.parametrize("name", ["srresnet_x4", "srresnet_x2", "discriminator"])
+@pytest.mark.parametrize("name", ["srresnet_x4", "srresnet_x3", "srresnet_x2", "discriminator"])
 def test_networks_equal_pytorchs(name, train):
     pytest.importorskip("torch")
     import torch_reference as reference

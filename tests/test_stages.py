@@ -18,7 +18,7 @@ from srgan_jax.errors import InputError
 from srgan_jax.images.resize import MARGIN_LR, imresize
 from srgan_jax.losses.adversarial import vanilla_discriminator
 from srgan_jax.models.layers import batch_norm
-from srgan_jax.training import frozen, stages, steps
+from srgan_jax.training import checks, frozen, stages, steps
 from srgan_jax.training.schedules import SCHEDULES
 
 
@@ -473,7 +473,7 @@ def test_the_five_variants_of_table_1(name, monkeypatch):
 
     for recipe in (recipe for recipe in release.RECIPES if recipe.partition("_")[2] == name):
         ours = release.get_config(recipe)
-        stages.check_fields(ours)
+        checks.check_fields(ours)
         assert ours.stage == config.stage and ours.losses == config.losses
         assert ours.generator == config.generator and ours.discriminator == config.discriminator
 

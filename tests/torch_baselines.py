@@ -97,9 +97,10 @@ class DRCN(Luma):
 
 
 class Block(nn.Module):
-    def __init__(self, features, residual_scale):
+    def __init__(self, features, residual_scale, *, size=3):
         super().__init__()
-        self.conv1, self.conv2, self.scale = conv(features, features, 3), conv(features, features, 3), residual_scale
+        self.conv1, self.conv2 = conv(features, features, size), conv(features, features, size)
+        self.scale = residual_scale
 
     def forward(self, x):
         return x + self.scale * self.conv2(F.relu(self.conv1(x)))
@@ -117,12 +118,42 @@ class EDSR(nn.Module):
             self.add_module(f"upsample{i}", conv(features, factor**2 * features, 3))
         self.output = conv(features, channels, 3)
 
-    def forward(self, lr):
-        mean = 255 * torch.tensor([0.4488, 0.4371, 0.4040], dtype=lr.dtype)[:, None, None]
-        stem = x = self.stem(255 * lr - mean)
-        for i in range(self.blocks):
-            x = self.get_submodule(f"block{i}")(x)
-        x = stem + self.trunk(x)
+    def before(self, x):
+        return x
+
+    def after(self, x):
         for i, factor in enumerate(self.factors):
             x = F.pixel_shuffle(self.get_submodule(f"upsample{i}")(x), factor)
-        return (self.output(x) + mean) / 255
+        return x
+
+    def forward(self, lr):
+        mean = 255 * torch.tensor([0.4488, 0.4371, 0.4040], dtype=lr.dtype)[:, None, None]
+        stem = x = self.before(self.stem(255 * lr - mean))
+        for i in range(self.blocks):
+            x = self.get_submodule(f"block{i}")(x)
+        return (self.output(self.after(stem + self.trunk(x))) + mean) / 255
+
+
+class MDSR(EDSR):
+    """EDSR's trunk, with two residual blocks of 5×5 before it and convolutions after it for each scale."""
+
+    def __init__(self, *, scale, scales, features, num_blocks, channels=3, residual_scale=1.0):
+        super().__init__(scale=scale, features=features, num_blocks=num_blocks, residual_scale=residual_scale)
+        for i in range(len(self.factors)):
+            delattr(self, f"upsample{i}")
+        self.scale = scale
+        for other in map(int, scales.split(",")):
+            for i in (0, 1):
+                self.add_module(f"x{other}_block{i}", Block(features, 1.0, size=5))
+            for i, factor in enumerate({2: [2], 3: [3], 4: [2, 2]}[other]):
+                self.add_module(f"x{other}_upsample{i}", conv(features, factor**2 * features, 3))
+
+    def before(self, x):
+        for i in (0, 1):
+            x = self.get_submodule(f"x{self.scale}_block{i}")(x)
+        return x
+
+    def after(self, x):
+        for i, factor in enumerate(self.factors):
+            x = F.pixel_shuffle(self.get_submodule(f"x{self.scale}_upsample{i}")(x), factor)
+        return x

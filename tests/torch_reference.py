@@ -37,12 +37,12 @@ class SRResNet(nn.Module):
     def __init__(self, *, scale=4, channels=3, features=64, num_blocks=16):
         super().__init__()
         self.stem, self.stem_prelu = conv(channels, features, 9), nn.PReLU(features)
-        self.blocks, self.upsamplings = num_blocks, scale.bit_length() - 1
+        self.blocks, self.factors = num_blocks, [3] if scale == 3 else [2] * (scale.bit_length() - 1)
         for i in range(num_blocks):
             self.add_module(f"block{i}", Block(features))
         self.trunk, self.trunk_bn = conv(features, features, 3, bias=False), BatchNorm(features)
-        for i in range(self.upsamplings):
-            self.add_module(f"upsample{i}", conv(features, 4 * features, 3))
+        for i, factor in enumerate(self.factors):
+            self.add_module(f"upsample{i}", conv(features, factor**2 * features, 3))
             self.add_module(f"upsample{i}_prelu", nn.PReLU(features))
         self.output = conv(features, channels, 9)
 
@@ -51,8 +51,8 @@ class SRResNet(nn.Module):
         for i in range(self.blocks):
             x = self.get_submodule(f"block{i}")(x)
         x = stem + self.trunk_bn(self.trunk(x))
-        for i in range(self.upsamplings):
-            x = nn.functional.pixel_shuffle(self.get_submodule(f"upsample{i}")(x), 2)
+        for i, factor in enumerate(self.factors):
+            x = nn.functional.pixel_shuffle(self.get_submodule(f"upsample{i}")(x), factor)
             x = self.get_submodule(f"upsample{i}_prelu")(x)
         return self.output(x)
 
@@ -111,11 +111,12 @@ _NAMES = {"kernel": "weight", "slope": "weight", "scale": "weight", "bias": "bia
 _NAMES |= {"mean": "running_mean", "var": "running_var"}
 
 
-def _subpixels(key, array, *, to_torch):
+def _subpixels(key, array, kernel, *, to_torch):
     """Output channels of an upsampling convolution: (subpixel, feature) here, (feature, subpixel) in PyTorch."""
     if "upsample" not in key or "prelu" in key:
         return array
-    shape = (4, -1) if to_torch else (-1, 4)
+    features = kernel.shape[1]  # of PyTorch's kernel: its inputs are as many as the features of a subpixel
+    shape = (-1, features) if to_torch else (features, -1)
     return array.reshape(*array.shape[:-1], *shape).swapaxes(-1, -2).reshape(array.shape)
 
 
@@ -124,7 +125,8 @@ def load(module, arrays):
     state = module.state_dict()
     for key, array in arrays.items():
         *path, leaf = key.split("/")
-        array = _subpixels(key, np.asarray(array), to_torch=True)
+        kernel = state.get(".".join([*path, "weight"]))
+        array = _subpixels(key, np.asarray(array), kernel, to_torch=True)
         axes = {4: (3, 2, 0, 1), 2: (1, 0), 1: (0,)}[array.ndim]
         name = ".".join([*path, _NAMES[leaf]])
         assert state[name].shape == array.transpose(axes).shape, name
@@ -144,5 +146,6 @@ def read(tensors, keys):
         *path, leaf = key.split("/")
         array = tensors[".".join([*path, _NAMES[leaf]])].detach().numpy()
         axes = {4: (2, 3, 1, 0), 2: (1, 0), 1: (0,)}[array.ndim]
-        arrays[key] = _subpixels(key, array.transpose(axes), to_torch=False)
+        kernel = tensors.get(".".join([*path, "weight"]))
+        arrays[key] = _subpixels(key, array.transpose(axes), kernel, to_torch=False)
     return arrays

@@ -167,12 +167,12 @@ def load(flags: argparse.Namespace) -> "Generator":
     from srgan_jax.parallel import processes
     from srgan_jax.upscaling import blend
 
-    generator = generators.load(flags.ckpt)
+    generator = generators.load(flags.ckpt).at_scale(flags.scale)
     if "license" in generator.info and processes.is_first():
         say(f"The weights of {generator.name} are {generator.info['license']}.")
     if flags.blend_with is None:
         return generator
-    return blend(generator, generators.load(flags.blend_with), flags.blend)
+    return blend(generator, generators.load(flags.blend_with).at_scale(flags.scale), flags.blend)
 
 
 def run_photos(flags: argparse.Namespace) -> int:

@@ -119,7 +119,11 @@ def export(arguments: argparse.Namespace) -> None:
     from srgan_jax import generators
     from srgan_jax.exchange.export import export as write
 
-    said = write(generators.load(arguments.input), arguments.out, layout=arguments.layout)
+    generator = generators.load(arguments.input).at_scale(arguments.scale)
+    if arguments.scale not in (None, generator.module.scale):
+        its = " or ".join(map(str, generator.module.heads))
+        raise InputError(f"--scale: {generator.name} enlarges {its} times, got {arguments.scale}.")
+    said = write(generator, arguments.out, layout=arguments.layout)
     print(f"{arguments.out}: {said}")
 
 
@@ -193,6 +197,7 @@ def parse_arguments(args: Sequence[str] | None = None) -> argparse.Namespace:
         ".onnx, .stablehlo, or for a PyTorch state dict .pth, .pt or .safetensors",
     )
     subparser.add_argument("--layout", help="of a state dict: the project whose names of arrays it has")
+    subparser.add_argument("--scale", type=int, help="of a network with several scales, the one to export")
     add_version(parser)
     return parser.parse_args(args)
 

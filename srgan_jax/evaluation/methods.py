@@ -79,6 +79,7 @@ def of_generator(
     consistent: bool | None = None,
 ) -> Method:
     """The method that enlarges with a generator; arguments and errors are those of create_method."""
+    generator = generator.at_scale(scale)
     if scale not in (None, generator.module.scale):
         raise InputError(
             f"{generator.name} enlarges {generator.module.scale} times and no other factor, got a scale of {scale}; "

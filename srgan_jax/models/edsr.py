@@ -10,8 +10,7 @@ import numpy as np
 
 from srgan_jax.images import unit_to_signed
 from srgan_jax.models.graph import Graph
-from srgan_jax.models.layers import add, conv, pixel_shuffle
-from srgan_jax.models.msrresnet import FACTORS
+from srgan_jax.models.layers import FACTORS, add, conv, pixel_shuffle, upsampling_radius
 from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
 from srgan_jax.types import Dtype, Features, Images, LRImages
 
@@ -40,7 +39,7 @@ class EDSR(ResidualGenerator):
       dtype: of the computation; parameters are float32.
     """
 
-    VALUES: ClassVar = ResidualGenerator.VALUES | {"scale": tuple(FACTORS)}
+    VALUES: ClassVar = ResidualGenerator.VALUES | {"scale": (2, 3, 4)}
 
     scale: int = 4
     channels: int = 3
@@ -74,16 +73,26 @@ class EDSR(ResidualGenerator):
 
     @property
     def radii(self) -> tuple[int, int, int]:
-        upsampling = sum(math.prod(FACTORS[self.scale][:n]) ** -1 for n in range(len(FACTORS[self.scale])))
-        return 1, 2, math.ceil(1 + upsampling + 1 / self.scale)
+        return 1, 2, math.ceil(1 + upsampling_radius(self.scale) + 1 / self.scale)
 
     def describe(self, graph: Graph, lr: str) -> str:
+        return self._describe(graph, lr)
+
+    def _describe(self, graph: Graph, lr: str, *, head: str = "", before: int = 0) -> str:
+        """`describe`, with so many residual blocks before the trunk, and layers of a head named by what comes first."""
         each, mean = np.eye(self.channels), mean_of(self.channels)
-        stem = x = graph.conv(graph.mix(lr, LEVELS * each, -LEVELS * mean), "stem")
-        for block in (f"block{i}" for i in range(self.num_blocks)):
-            y = graph.conv(graph.leaky_relu(graph.conv(x, f"{block}/conv1"), 0.0), f"{block}/conv2")
-            x = graph.add(x, y if self.residual_scale == 1 else graph.affine(y, self.residual_scale, 0.0))
+
+        def add_block(x: str, name: str, factor: float) -> str:
+            y = graph.conv(graph.leaky_relu(graph.conv(x, f"{name}/conv1"), 0.0), f"{name}/conv2")
+            return graph.add(x, y if factor == 1 else graph.affine(y, factor, 0.0))
+
+        x = graph.conv(graph.mix(lr, LEVELS * each, -LEVELS * mean), "stem")
+        for i in range(before):
+            x = add_block(x, f"{head}block{i}", 1)
+        stem = x
+        for i in range(self.num_blocks):
+            x = add_block(x, f"block{i}", self.residual_scale)
         x = graph.add(stem, graph.conv(x, "trunk"))
         for i, factor in enumerate(FACTORS[self.scale]):
-            x = graph.shuffle(graph.conv(x, f"upsample{i}"), factor)
+            x = graph.shuffle(graph.conv(x, f"{head}upsample{i}"), factor)
         return graph.mix(graph.conv(x, "output"), each / LEVELS, mean)

@@ -1,6 +1,7 @@
 """The layers that Flax lacks, and the field's settings for those whose defaults differ."""
 
 import functools
+import math
 
 import flax.linen as nn
 import jax
@@ -55,6 +56,16 @@ def pixel_shuffle(x, factor: int):
     n, h, w, c = x.shape
     x = x.reshape(n, h, w, factor, factor, c // factor**2)
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * factor, w * factor, c // factor**2)
+
+
+# How often each scale shuffles pixels, and by how much.
+FACTORS = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2), 16: (2, 2, 2, 2)}
+
+
+def upsampling_radius(scale: int) -> float:
+    """LR pixels on each side that 3×3 convolutions see, one before each pixel shuffle of FACTORS."""
+    factors = FACTORS[scale]
+    return sum(1 / math.prod(factors[:n]) for n in range(len(factors)))
 
 
 def icnr(init: nn.initializers.Initializer, factor: int) -> nn.initializers.Initializer:

@@ -8,12 +8,9 @@ import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
 from srgan_jax.models.graph import Graph
-from srgan_jax.models.layers import Enlarge, add, conv, pixel_shuffle
+from srgan_jax.models.layers import FACTORS, Enlarge, add, conv, pixel_shuffle, upsampling_radius
 from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
 from srgan_jax.types import Dtype, Features, Images, LRImages
-
-# How often each scale shuffles pixels, and by how much.
-FACTORS = {2: (2,), 3: (3,), 4: (2, 2)}
 
 NEGATIVE_SLOPE = 0.1
 
@@ -37,7 +34,7 @@ class MSRResNet(ResidualGenerator):
       dtype: of the computation; parameters are float32.
     """
 
-    VALUES: ClassVar = ResidualGenerator.VALUES | {"scale": tuple(FACTORS)}
+    VALUES: ClassVar = ResidualGenerator.VALUES | {"scale": (2, 3, 4)}
 
     scale: int = 4
     channels: int = 3
@@ -74,8 +71,7 @@ class MSRResNet(ResidualGenerator):
 
     @property
     def radii(self) -> tuple[int, int, int]:
-        upsampling = sum(math.prod(FACTORS[self.scale][:n]) ** -1 for n in range(len(FACTORS[self.scale])))
-        return 1, 2, math.ceil(upsampling + 2 / self.scale)
+        return 1, 2, math.ceil(upsampling_radius(self.scale) + 2 / self.scale)
 
     def describe(self, graph: Graph, lr: str) -> str:
         x = graph.leaky_relu(graph.conv(lr, "stem"), NEGATIVE_SLOPE)

@@ -47,6 +47,15 @@ class GeneratorNetwork(nn.Module):
         raise NotImplementedError
 
     @property
+    def heads(self) -> tuple[int, ...]:
+        """The scales that the network has arrays for: `clone(scale=…)` enlarges by any of them with the same arrays."""
+        return (self.scale,)
+
+    def layers_of(self, scale: int) -> tuple[str, ...]:
+        """What the names of those layers begin with that serve one of `heads` alone."""
+        return ()
+
+    @property
     def receptive_radius(self) -> int:
         """LR pixels on each side that a pixel of SR can depend on."""
         raise NotImplementedError

@@ -13,6 +13,7 @@ from srgan_jax.models.drcn import DRCN
 from srgan_jax.models.ecbsr import ECBSR
 from srgan_jax.models.edsr import EDSR
 from srgan_jax.models.espcn import ESPCN
+from srgan_jax.models.mdsr import MDSR
 from srgan_jax.models.mobile import MobileSR
 from srgan_jax.models.msrresnet import MSRResNet
 from srgan_jax.models.network import MOST, GeneratorNetwork
@@ -32,6 +33,7 @@ GENERATORS: dict[str, type[GeneratorNetwork]] = {
     "espcn": ESPCN,
     "vdsr": VDSR,
     "drcn": DRCN,
+    "mdsr": MDSR,
     "ecbsr": ECBSR,
     "mobile": MobileSR,
 }

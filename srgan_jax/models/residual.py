@@ -18,6 +18,7 @@ class ResidualBlock(nn.Module):
       batch_norm: False leaves BatchNorm out and gives the convolutions a bias.
       prelu: slopes of the PReLU, "channel" or "shared"; "none" is ReLU.
       residual_scale: what is added to the input is multiplied by this.
+      kernel_size: rows and columns of both kernels.
     """
 
     features: int
@@ -25,12 +26,13 @@ class ResidualBlock(nn.Module):
     batch_norm: bool = False
     prelu: str = "none"
     residual_scale: float = 1.0
+    kernel_size: int = 3
 
     @nn.compact
     def __call__(self, x: Features, *, train: bool = False) -> Features:
-        y = x
+        y, size = x, (self.kernel_size, self.kernel_size)
         for i in (1, 2):
-            y = conv(self.features, (3, 3), use_bias=not self.batch_norm, dtype=self.dtype, name=f"conv{i}")(y)
+            y = conv(self.features, size, use_bias=not self.batch_norm, dtype=self.dtype, name=f"conv{i}")(y)
             if self.batch_norm:
                 y = batch_norm(use_running_average=not train, dtype=self.dtype, name=f"bn{i}")(y)
             if i == 1:

@@ -8,7 +8,17 @@ import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
 from srgan_jax.models.graph import Graph
-from srgan_jax.models.layers import Enlarge, PReLU, add, batch_norm, conv, icnr, pixel_shuffle
+from srgan_jax.models.layers import (
+    FACTORS,
+    Enlarge,
+    PReLU,
+    add,
+    batch_norm,
+    conv,
+    icnr,
+    pixel_shuffle,
+    upsampling_radius,
+)
 from srgan_jax.models.residual import ResidualBlock, ResidualGenerator
 from srgan_jax.types import Dtype, Features, Images, LRImages
 
@@ -27,7 +37,7 @@ class SRResNet(ResidualGenerator):
     paper's network then has 1,548,547 parameters.
 
     Attributes:
-      scale: enlargement, a power of two.
+      scale: enlargement: 1, 2, 3, 4, 8 or 16; the paper's are 2 and 4.
       channels: of LR and SR; 3 for RGB.
       features: feature maps of every convolution (paper: 64).
       num_blocks: residual blocks (paper: 16).
@@ -44,7 +54,7 @@ class SRResNet(ResidualGenerator):
     """
 
     VALUES: ClassVar = ResidualGenerator.VALUES | {
-        "scale": (1, 2, 4, 8, 16),
+        "scale": tuple(FACTORS),
         "global_skip": tuple(GLOBAL_SKIPS),
         "output_activation": tuple(OUTPUT_ACTIVATIONS),
         "output_range": tuple(OUTPUT_RANGES),
@@ -75,12 +85,18 @@ class SRResNet(ResidualGenerator):
             self.after_trunk = PReLU(self.prelu, name="trunk_prelu")
         elif trunk_bn:
             self.trunk_bn = batch_norm(dtype=self.dtype)
-        doublings = range(self.scale.bit_length() - 1)
-        init = {"kernel_init": icnr(nn.initializers.glorot_uniform(), 2)} if self.icnr else {}
+        factors, glorot = FACTORS[self.scale], nn.initializers.glorot_uniform()
         self.upsamples = [
-            conv(self.features * 4, (3, 3), dtype=self.dtype, name=f"upsample{i}", **init) for i in doublings
+            conv(
+                self.features * factor**2,
+                (3, 3),
+                dtype=self.dtype,
+                kernel_init=icnr(glorot, factor) if self.icnr else glorot,
+                name=f"upsample{i}",
+            )
+            for i, factor in enumerate(factors)
         ]
-        self.upsample_prelus = [PReLU(self.prelu, name=f"upsample{i}_prelu") for i in doublings]
+        self.upsample_prelus = [PReLU(self.prelu, name=f"upsample{i}_prelu") for i in range(len(factors))]
         init = {"kernel_init": nn.initializers.zeros} if self.zero_init_output else {}
         self.output = conv(self.channels, (9, 9), dtype=self.dtype, **init)
         method = GLOBAL_SKIPS[self.global_skip]
@@ -100,8 +116,8 @@ class SRResNet(ResidualGenerator):
         elif self.batch_norm:
             x = self.trunk_bn(x, use_running_average=not train)
         x = add(stem, x)
-        for upsample, prelu in zip(self.upsamples, self.upsample_prelus, strict=True):
-            x = prelu(pixel_shuffle(upsample(x), 2))
+        for factor, upsample, prelu in zip(FACTORS[self.scale], self.upsamples, self.upsample_prelus, strict=True):
+            x = prelu(pixel_shuffle(upsample(x), factor))
         sr = OUTPUT_ACTIVATIONS[self.output_activation](self.output(x).astype(jnp.float32))
         if self.enlarge:
             enlarged = self.enlarge(lr.astype(jnp.float32))
@@ -110,9 +126,7 @@ class SRResNet(ResidualGenerator):
 
     @property
     def radii(self) -> tuple[int, int, int]:
-        # The n-th upsampling convolution sees 1 pixel of a grid 2ⁿ times as fine; the last one has radius 4 in SR.
-        upsampling = sum(0.5**n for n in range(self.scale.bit_length() - 1))
-        return 4, 2, math.ceil(1 + upsampling + 4 / self.scale)
+        return 4, 2, math.ceil(1 + upsampling_radius(self.scale) + 4 / self.scale)  # the last one has radius 4 in SR
 
     def describe(self, graph: Graph, lr: str) -> str:
         stem = x = graph.prelu(graph.conv(lr, "stem"), "stem_prelu")
@@ -124,8 +138,8 @@ class SRResNet(ResidualGenerator):
         else:
             x = graph.conv(x, "trunk", norm="trunk_bn")
         x = graph.add(stem, x)
-        for i in range(self.scale.bit_length() - 1):
-            x = graph.prelu(graph.shuffle(graph.conv(x, f"upsample{i}"), 2), f"upsample{i}_prelu")
+        for i, factor in enumerate(FACTORS[self.scale]):
+            x = graph.prelu(graph.shuffle(graph.conv(x, f"upsample{i}"), factor), f"upsample{i}_prelu")
         x = graph.conv(x, "output")
         x = graph.tanh(x) if self.output_activation == "tanh" else x
         skip = self.global_skip != "none"

@@ -5,11 +5,9 @@ stage what to evaluate and export, and the stage takes over the networks of an e
 """
 
 import dataclasses
-import fnmatch
 import functools
-import math
 import pathlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -26,10 +24,11 @@ from srgan_jax.models import (
     architecture_of,
     create_discriminator,
     create_generator,
-    expected_variables,
 )
+from srgan_jax.training import scales
+from srgan_jax.training.checks import check_fields, layers_named
 from srgan_jax.training.frozen import FROZEN
-from srgan_jax.training.optimizers import OPTIMIZERS, create_optimizer
+from srgan_jax.training.optimizers import create_optimizer
 from srgan_jax.training.schedules import SCHEDULES
 from srgan_jax.training.state import create_network, variables_of
 from srgan_jax.training.steps import STEPS, Losses, State
@@ -104,21 +103,6 @@ def with_frozen_layers(step: Callable, layers: str, steps: int) -> Callable:
     return step_with
 
 
-def layers_named(patterns: str, layers: Iterable[str]) -> list[str]:
-    """The layers that a list of names matches, in which * stands for anything: "stem*,block[0-7]".
-
-    Raises:
-      InputError: a name matches no layer.
-    """
-    layers, found = sorted(layers), []
-    for pattern in patterns.split(","):
-        matches = fnmatch.filter(layers, pattern.strip())
-        if not matches:
-            raise InputError(f"config.freeze_layers: there is no layer {pattern!r}; {nearest_name(pattern, layers)}")
-        found += matches
-    return found
-
-
 def with_degradation(step: Callable, degradation: Degradation) -> Callable:
     """A stage's step whose batches have an LR that was degraded, drawn from the key of the step."""
 
@@ -158,7 +142,6 @@ def create_stage(config: ConfigDict) -> Stage:
 
     def init(key: Key) -> State:
         lr_size, hr_size = config.data.crop_size // config.scale, config.data.crop_size - config.jitter
-        generator = create_generator(architecture_in(config.to_dict()), dtype=dtype)
         lr = jnp.zeros((1, lr_size, lr_size, config.channels))
         tx = create_optimizer(optimizer, generator_rate, output_rate=optimizer.output_rate)
         networks = {"g": create_network(generator, key, lr, tx)}
@@ -170,6 +153,9 @@ def create_stage(config: ConfigDict) -> Stage:
         return networks
 
     step = functools.partial(STEPS[config.stage], losses=stage_losses, config=config)
+    generator = create_generator(architecture_in(config.to_dict()), dtype=dtype)
+    if len(generator.heads) > 1:
+        step = scales.make_step(generator, stage_losses, config)
     degradation = create_degradation(config.data.get("degradation", {}), scale=config.scale, channels=config.channels)
     if degradation and config.data.source == "arrays":
         raise InputError("config.data.degradation is for pictures of 8 bits, not for arrays; leave its fields at 0.")
@@ -234,88 +220,3 @@ def check_module(trained: GeneratorNetwork, origin: str | pathlib.Path, config: 
                 f"{origin}: trained with {name}={has.get(field)!r}, but this config has {wants.get(field)!r}; "
                 f"set config.{name}={has.get(field)}, or take another directory."
             )
-
-
-def check_fields(config: ConfigDict) -> None:
-    """Raise an InputError for a field that no network or stage can be made from."""
-    for name, value, known in (
-        ("stage", config.stage, STEPS),
-        ("optimizer.name", config.optimizer.name, OPTIMIZERS),
-        ("optimizer.schedule", config.optimizer.schedule, SCHEDULES),
-        ("dtype", config.dtype, ("float32", "bfloat16")),
-    ):
-        if value not in known:
-            raise InputError(f"config.{name}: no {value!r}; {nearest_name(str(value), known)}")
-    for name, value, least in (
-        ("num_steps", config.num_steps, 1),
-        ("batch_size", config.batch_size, 1),
-        ("accumulate", config.accumulate, 1),
-        ("log_every", config.log_every, 1),
-        ("discriminator_first", config.discriminator_first, 0),
-        ("discriminator_steps", config.discriminator_steps, 1),
-        ("freeze_steps", config.freeze_steps, 0),
-        ("jitter", config.jitter, 0),
-        ("optimizer.discriminator_rate", config.optimizer.discriminator_rate, 0),
-        ("optimizer.output_rate", config.optimizer.output_rate, 0),
-        ("optimizer.momentum", config.optimizer.momentum, 0),
-        ("optimizer.weight_decay", config.optimizer.weight_decay, 0),
-        ("optimizer.clip", config.optimizer.clip, 0),
-        ("optimizer.generator_warmup_steps", config.optimizer.generator_warmup_steps, 0),
-    ):
-        if value < least:
-            raise InputError(f"config.{name} must be at least {least}, got {value}.")
-    for part, create, architecture in (
-        ("generator.", create_generator, config.generator.to_dict()),
-        ("", create_generator, {field: config[field] for field in ("scale", "channels")}),
-        ("discriminator.", create_discriminator, config.discriminator.to_dict()),
-    ):
-        try:
-            create(architecture | ({} if part else {"network": config.generator.network}))
-        except InputError as error:
-            raise InputError(f"config.{part}{error}") from None
-    parts = [("accumulate", config.accumulate)]
-    if config.stage == "adversarial" and config.discriminator_steps > 1:
-        parts.append(("discriminator_steps", config.discriminator_steps))
-    if config.batch_size % (unit := math.prod(number for _, number in parts)):
-        raise InputError(
-            f"config.batch_size must be a multiple of {' times '.join(f'{name}={number}' for name, number in parts)}, "
-            f"got {config.batch_size}; try {-(-config.batch_size // unit) * unit}."
-        )
-    if not 0 <= config.ema_decay < 1:
-        raise InputError(f"config.ema_decay must be at least 0 and less than 1, got {config.ema_decay}.")
-    if config.optimizer.schedule == "cosine" and not 0 <= config.optimizer.warmup_steps < config.num_steps:
-        raise InputError(
-            f"config.optimizer.warmup_steps must be less than num_steps={config.num_steps}, "
-            f"got {config.optimizer.warmup_steps}."
-        )
-    scale, crop_size = config.scale, config.data.crop_size
-    if crop_size % scale or crop_size < scale:
-        raise InputError(
-            f"config.data.crop_size must be a multiple of scale={scale}, got {crop_size}; "
-            f"try {max(1, crop_size // scale) * scale}."
-        )
-    if config.jitter >= crop_size:
-        raise InputError(f"config.jitter must be less than data.crop_size={crop_size}, got {config.jitter}.")
-    if config.freeze_layers:
-        generator = create_generator(architecture_in(config.to_dict()))
-        layers_named(config.freeze_layers, expected_variables(generator)["params"])
-    _check_composition(config)
-
-
-def _check_composition(config: ConfigDict) -> None:
-    """Raise an InputError where the terms, the discriminator and the crops do not go together."""
-    seen, discriminator = config.data.crop_size - config.jitter, None
-    if config.stage == "adversarial":
-        discriminator = create_discriminator(config.discriminator.to_dict())
-        if seen < (least := getattr(discriminator, "SMALLEST", 1)):
-            raise InputError(
-                f"config.data.crop_size less jitter must be at least {least} for discriminator.network="
-                f"{config.discriminator.network}, got {seen}."
-            )
-    terms = losses.selected(config.losses.to_dict())
-    try:
-        losses.check(
-            losses.Setting(terms, discriminator, config.channels, config.data.crop_size, seen, scale=config.scale)
-        )
-    except InputError as error:
-        raise InputError(f"config.{error}") from None

@@ -1,0 +1,63 @@
+"""Training of a network with a head for each of several scales (models.MDSR): every update is for one of them."""
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+from jaxtyping import PyTree
+from ml_collections import ConfigDict
+
+from srgan_jax.images.resize import MARGIN_LR
+from srgan_jax.models import GeneratorNetwork
+from srgan_jax.training.steps import STEPS, Batch, Losses, State
+from srgan_jax.types import Key
+
+STREAM = 0x5CA1E  # sets the draw of the scale apart from the other random numbers of a step
+
+
+def crops_for(batch: Batch, scale: int, config: ConfigDict) -> Batch:
+    """The middle of crops that were cut for `config.scale`, with as many LR pixels at another scale."""
+    side = (config.data.crop_size // config.scale + 2 * MARGIN_LR) * scale
+    start = (batch["hr"].shape[1] - side) // 2
+    return batch | {"hr": batch["hr"][:, start : start + side, start : start + side]}
+
+
+def keep_layers(layers: tuple[str, ...], old: PyTree, new: PyTree) -> PyTree:
+    """`new`, but with what `old` has for layers of these beginnings: parameters and the optimizer's moments."""
+
+    def choose(path, before, after):
+        names = (str(getattr(step, "key", "")) for step in path)
+        return before if any(name.startswith(layers) for name in names) else after
+
+    return jax.tree_util.tree_map_with_path(choose, old, new) if layers else new
+
+
+def make_step(generator: GeneratorNetwork, losses: Losses, config: ConfigDict) -> Callable:
+    """The step of `config.stage` for a generator with several heads.
+
+    Each step draws one of the scales, all with the same probability. The layers of the other heads, with their moments
+    of Adam, stay as they are.
+    """
+
+    def at(scale: int) -> Callable:
+        changed = ConfigDict(config.to_dict() | {"scale": scale})
+        its_losses = dataclasses.replace(losses, scale=scale)
+        others = tuple(name for other in generator.heads if other != scale for name in generator.layers_of(other))
+
+        def step(state: State, batch: Batch, frozen, key: Key):
+            g = state["g"]
+            head = state | {"g": g.replace(apply_fn=generator.clone(scale=scale).apply)}
+            new, metrics = STEPS[config.stage](
+                head, crops_for(batch, scale, config), frozen, key, losses=its_losses, config=changed
+            )
+            return new | {"g": keep_layers(others, g, new["g"].replace(apply_fn=g.apply_fn))}, metrics
+
+        return step
+
+    steps = [at(scale) for scale in generator.heads]
+
+    def step(state: State, batch: Batch, frozen, key: Key):
+        which = jax.random.randint(jax.random.fold_in(key, STREAM), (), 0, len(steps))
+        return jax.lax.switch(which, steps, state, batch, frozen, key)
+
+    return step
