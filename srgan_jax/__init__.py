@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "load"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name == "load":  # on its first use: importing the package alone does not import JAX
         from srgan_jax.generators import load
 
@@ -17,5 +17,5 @@ def __getattr__(name):
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
-def __dir__():
+def __dir__() -> list[str]:
     return sorted({*globals(), *__all__})

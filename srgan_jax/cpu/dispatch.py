@@ -1,7 +1,8 @@
 """Convolutions that are XLA's, but for those operations that a kernel computes in programs for a CPU."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -10,9 +11,17 @@ from jax import lax
 from srgan_jax.cpu.operations import CHANNELS_LAST
 from srgan_jax.cpu.switch import in_use
 from srgan_jax.cpu.table import ROWS, Convolution, Row
+from srgan_jax.types import AnyArray, Shaped
 
 
-def conv_general_dilated(lhs, rhs, window_strides, padding, *options, **named_options):
+def conv_general_dilated(
+    lhs: Shaped[AnyArray, "*lhs"],
+    rhs: Shaped[AnyArray, "*rhs"],
+    window_strides: Sequence,
+    padding: Any,
+    *options,
+    **named_options,
+) -> Shaped[AnyArray, "*out"]:
     """Convolve as lax.conv_general_dilated does, with the same arguments; nn.Conv takes this function in its place.
 
     A program that is compiled for a CPU has the kernels of the table that fit; any other program has XLA's convolution
@@ -31,15 +40,15 @@ def conv_general_dilated(lhs, rhs, window_strides, padding, *options, **named_op
 
 
 def describe(
-    lhs,
-    rhs,
-    window_strides,
-    padding,
-    lhs_dilation=None,
-    rhs_dilation=None,
-    dimension_numbers=None,
-    feature_group_count=1,
-    batch_group_count=1,
+    lhs: Shaped[AnyArray, "*lhs"],
+    rhs: Shaped[AnyArray, "*rhs"],
+    window_strides: Sequence,
+    padding: Any,
+    lhs_dilation: Sequence | None = None,
+    rhs_dilation: Sequence | None = None,
+    dimension_numbers: Any = None,
+    feature_group_count: int = 1,
+    batch_group_count: int = 1,
     *others,
     **named_others,
 ) -> Convolution | None:
@@ -71,7 +80,9 @@ def describe(
     )
 
 
-def _numbers(lhs, rhs, dimension_numbers):
+def _numbers(
+    lhs: Shaped[AnyArray, "*lhs"], rhs: Shaped[AnyArray, "*rhs"], dimension_numbers: Any
+) -> lax.ConvDimensionNumbers:
     return lax.conv_dimension_numbers(lhs.shape, rhs.shape, dimension_numbers)
 
 

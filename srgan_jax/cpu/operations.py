@@ -1,5 +1,7 @@
 """The operations that several kernels are made of, on batches of float32 pictures [N, H, W, C]."""
 
+from collections.abc import Sequence
+
 import jax.numpy as jnp
 from jax import lax
 
@@ -12,7 +14,7 @@ Grid = list[list[Array]]  # rows and columns of arrays whose shapes are equal
 CHANNELS_LAST = ("NHWC", "HWIO", "NHWC")
 
 
-def convolve(images: Features, kernel: Kernel, padding="SAME", stride: int = 1) -> Result:
+def convolve(images: Features, kernel: Kernel, padding: str | Sequence = "SAME", stride: int = 1) -> Result:
     """Convolve [N, H, W, C] with [K, L, C, D] as XLA does."""
     return lax.conv_general_dilated(images, kernel, (stride, stride), padding, dimension_numbers=CHANNELS_LAST)
 
@@ -30,7 +32,7 @@ def sum_of_outer_products(x: Array, y: Array) -> Array:
     return lax.dot_general(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]), (((0,), (0,)), ((), ())))
 
 
-def in_memory(*arrays):
+def in_memory(*arrays: Array) -> tuple[Array, ...]:
     """Return the arrays (or grids of them) unchanged, and have XLA write them to memory before anything reads them.
 
     XLA prefers to compute an array inside each operation that reads it. Where 16 matrix products read the gradient of

@@ -8,13 +8,13 @@ from collections.abc import Callable, Mapping
 import jax.numpy as jnp
 import numpy as np
 
-from srgan_jax.data.dice import Dice
+from srgan_jax.data.dice import Dice, Number
 from srgan_jax.types import Array, Float
 
 Kernel = Float[Array, "taps taps"]  # sums to 1
 
 
-def bells(radius: int, sigmas: tuple, angle, profile: Callable) -> Kernel:
+def bells(radius: int, sigmas: tuple, angle: Number, profile: Callable) -> Kernel:
     """Return a kernel that depends on the distance from its middle, as an ellipse measures it.
 
     Args:
@@ -38,7 +38,7 @@ def plateau(squares: Array, beta: Array) -> Array:
     return 1 / (1 + squares**beta)
 
 
-def sinc(radius: int, cutoff) -> Kernel:
+def sinc(radius: int, cutoff: Number) -> Kernel:
     """The circular low-pass filter, whose ringing is that of pictures that were sharpened or strongly compressed.
 
     Args:

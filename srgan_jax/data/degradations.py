@@ -12,6 +12,7 @@ rounding are those of files, and Poisson noise always counts 256 photons at full
 import dataclasses
 from collections.abc import Callable, Mapping
 from fractions import Fraction
+from typing import Any, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -23,6 +24,8 @@ from srgan_jax.data.jpeg import extend, jpeg
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.images.resize import MARGIN_LR, resize_matrix
 from srgan_jax.types import AnyArray, Array, Float, Int, Key, UInt8
+
+Length = Int[AnyArray, ""] | int  # pixels, of a side that may have been drawn
 
 Levels = Float[Array, "side side c"]  # 0..255
 Crops = UInt8[AnyArray, "n side side c"]
@@ -48,7 +51,7 @@ KERNELS: dict[str, Callable[[Array], Array]] = {
 
 
 def kernel_matrix(
-    kernel: Callable[[Array], Array], length: int, out_length: int, size: Int[AnyArray, ""] | int, out_size
+    kernel: Callable[[Array], Array], length: int, out_length: int, size: Length, out_size: Length
 ) -> Float[Array, "{out_length} {length}"]:
     """Return the matrix that resizes one axis with antialiasing, for sizes that need not be known to the compiler.
 
@@ -103,7 +106,7 @@ class Pass:
         """Whether any operation has a probability."""
         return any((self.blur, self.enlarge, self.reduce, self.gaussian, self.poisson, self.jpeg))
 
-    def __call__(self, image: Levels, size, dice: Dice, *, base: int) -> tuple[Levels, Array | int]:
+    def __call__(self, image: Levels, size: Length, dice: Dice, *, base: int) -> tuple[Levels, Array | int]:
         """Degrade one image.
 
         Args:
@@ -131,7 +134,7 @@ class Pass:
             image = jnp.where(early, image, compressed) if self.jpeg_first else compressed
         return image, size
 
-    def _resize(self, image: Levels, size, dice: Dice, base: int) -> tuple[Levels, Array]:
+    def _resize(self, image: Levels, size: Length, dice: Dice, base: int) -> tuple[Levels, Array]:
         low, high = self.factor
         up, down = dice.uniform(1.0, max(high, 1.0)), dice.uniform(min(low, 1.0), 1.0)
         way = dice.choice((self.enlarge, self.reduce, max(0.0, 1 - self.enlarge - self.reduce)))
@@ -162,7 +165,7 @@ class Pass:
     def _noiseless(self) -> float:
         return max(0.0, 1 - self.gaussian - self.poisson)
 
-    def _compress(self, image: Levels, size, dice: Dice) -> Levels:
+    def _compress(self, image: Levels, size: Length, dice: Dice) -> Levels:
         subsampled = dice.chance(self.subsampled) if 0 < self.subsampled < 1 else self.subsampled == 1
         compressed = jpeg(image, dice.uniform(*self.quality), subsampled=subsampled, size=size)
         return jnp.where(dice.chance(self.jpeg), compressed, image)
@@ -173,7 +176,7 @@ def _photon_noise(key: Key, light: Levels) -> Levels:
     return (jax.random.poisson(key, expected).astype(jnp.float32) - expected) * (255 / PHOTONS)
 
 
-def _both_axes(image: Levels, rows: Array, columns: Array | None = None, between=lambda x: x) -> Levels:
+def _both_axes(image: Levels, rows: Array, columns: Array | None = None, between: Callable = lambda x: x) -> Levels:
     exact = jax.lax.Precision.HIGHEST
     image = between(jnp.einsum("oh,hwc->owc", rows, image, precision=exact))
     return jnp.einsum("ow,hwc->hoc", rows if columns is None else columns, image, precision=exact)
@@ -235,7 +238,7 @@ class Degradation:
         image, _ = self.last(image, len(image), dice, base=len(image))
         return _as_levels(image)
 
-    def _reduce(self, image: Levels, size, dice: Dice, *, side: int, lr_side: int) -> Levels:
+    def _reduce(self, image: Levels, size: Length, dice: Dice, *, side: int, lr_side: int) -> Levels:
         """Resize to LR's size, without LR's margin, and round each of the two passes as a uint8 image is."""
 
         def matrix(name: str) -> Array:
@@ -248,7 +251,7 @@ class Degradation:
         return _as_levels(_both_axes(image, chosen[MARGIN_LR:-MARGIN_LR], between=_as_levels))
 
 
-def create_degradation(options, *, scale: int, channels: int = 3) -> Degradation | None:
+def create_degradation(options: Mapping[str, Any], *, scale: int, channels: int = 3) -> Degradation | None:
     """Make what `config.data.degradation` describes; None where LR is to be the exact bicubic reduction.
 
     Args:
@@ -321,5 +324,5 @@ def _check_weights(field: str, weights: Mapping[str, float], known: Mapping) -> 
         _refuse(field, "at least one weight must be above 0.")
 
 
-def _refuse(field: str, problem: str):
+def _refuse(field: str, problem: str) -> NoReturn:
     raise InputError(f"config.data.degradation.{field}: {problem}")

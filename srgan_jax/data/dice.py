@@ -6,7 +6,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from srgan_jax.types import Array, Key
+from srgan_jax.types import AnyArray, Array, Key
+
+Number = AnyArray | float | int
 
 POOL = 256  # more numbers than anybody draws
 
@@ -32,7 +34,7 @@ class Dice:
         self._drawn += 1
         return jax.random.fold_in(self._key, self._drawn)
 
-    def uniform(self, low, high) -> Array:
+    def uniform(self, low: Number, high: Number) -> Array:
         """Draw a number from low to high."""
         return low + (high - low) * self._number()
 

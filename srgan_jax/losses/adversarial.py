@@ -3,6 +3,8 @@
 Logits may be those of whole pictures or of their parts: a mean over the batch is then also one over the parts.
 """
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -107,12 +109,12 @@ def _needs_bounded_slope(setting: Setting) -> str | None:
     )
 
 
-def _relative(side):
+def _relative(side: Callable) -> Callable[[Context], Scalar]:
     """A side that looks at the logits of HR and of SR."""
     return lambda context: side(context.real_logits, context.fake_logits)
 
 
-def _of_fake(side):
+def _of_fake(side: Callable) -> Callable[[Context], Scalar]:
     """A side that looks at the logits of SR alone."""
     return lambda context: side(context.fake_logits)
 

@@ -1,5 +1,7 @@
 """Terms that compare the structure of SR and HR: gradients, edges, SSIM and MS-SSIM."""
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -104,7 +106,7 @@ def _needs_window(setting: Setting) -> str | None:
     return None
 
 
-def _term(distance, **options) -> Term:
+def _term(distance: Callable, **options) -> Term:
     def compare(context: Context) -> Scalar:
         return distance(context.sr, context.hr)
 

@@ -5,7 +5,7 @@ PROTOCOLS["paper"].score(sr, hr, scale=4)  ->  {"psnr": 28.43, "ssim": 0.8211}
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,7 +76,7 @@ class Protocol:
         return {"psnr": psnr_ssim.psnr(x, y), "ssim": self.ssim(x, y)}
 
 
-def check_protocols(names) -> None:
+def check_protocols(names: Iterable[str]) -> None:
     """Raise an InputError for the first name that is no protocol."""
     for name in names:
         if name not in PROTOCOLS:

@@ -10,10 +10,10 @@ import jax.numpy as jnp
 from srgan_jax.models.graph import Graph
 from srgan_jax.models.layers import conv
 from srgan_jax.models.luma import Luma, LumaGenerator
-from srgan_jax.types import Dtype
+from srgan_jax.types import Array, Dtype, Key
 
 
-def identity(key, shape: tuple[int, ...], dtype=jnp.float32):
+def identity(key: Key, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
     """A kernel [rows, columns, features, features] that changes nothing; `key` is not used."""
     rows, columns, features, _ = shape
     return jnp.zeros(shape, dtype).at[rows // 2, columns // 2].set(jnp.eye(features, dtype=dtype))
@@ -47,7 +47,7 @@ class DRCN(LumaGenerator):
     recursions: int = 16
     dtype: Dtype = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         super().setup()
         layer = functools.partial(conv, kernel_size=(3, 3), dtype=self.dtype)
         he = nn.initializers.he_normal()

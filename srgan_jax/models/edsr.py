@@ -48,7 +48,7 @@ class EDSR(ResidualGenerator):
     residual_scale: float = 1.0
     dtype: Dtype = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         self.stem = conv(self.features, (3, 3), dtype=self.dtype)
         self.blocks = [self.residual_block(name=f"block{i}") for i in range(self.num_blocks)]
         self.trunk = conv(self.features, (3, 3), dtype=self.dtype)

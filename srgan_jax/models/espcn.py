@@ -29,7 +29,7 @@ class ESPCN(LumaGenerator):
     mapping_features: int = 32
     dtype: Dtype = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         super().setup()
         self.extraction = conv(self.features, (5, 5), dtype=self.dtype)
         self.mapping = conv(self.mapping_features, (3, 3), dtype=self.dtype)

@@ -7,7 +7,9 @@ is up to the program that runs the graph.
 
 from typing import Any
 
+import flax.linen as nn
 import numpy as np
+from numpy.typing import ArrayLike
 
 Operation = dict[str, Any]
 
@@ -53,7 +55,7 @@ class Graph:
         """factor · x + shift."""
         return self._add("affine", x, factor=factor, shift=shift)
 
-    def mix(self, x: str, matrix, shift) -> str:
+    def mix(self, x: str, matrix: ArrayLike, shift: ArrayLike) -> str:
         """Each pixel's channels, times a constant matrix [out, in], plus a constant [out]: a change of colours."""
         matrix, shift = (np.asarray(constant, np.float64).tolist() for constant in (matrix, shift))
         return self._add("mix", x, matrix=matrix, shift=shift)
@@ -71,7 +73,7 @@ class Graph:
         return self._add("resize", x, scale=scale, method=method)
 
 
-def operations_of(module) -> list[Operation]:
+def operations_of(module: nn.Module) -> list[Operation]:
     """The operations from "lr" to "sr" of a generator (models.network.GeneratorNetwork)."""
     graph = Graph()
     output = module.describe(graph, "lr")
@@ -79,6 +81,6 @@ def operations_of(module) -> list[Operation]:
     return graph.operations
 
 
-def norms_of(module) -> dict[str, str]:
+def norms_of(module: nn.Module) -> dict[str, str]:
     """{path of each BatchNorm: path of the convolution that it follows}."""
     return {op["norm"]: op["layer"] for op in operations_of(module) if op.get("norm")}

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from srgan_jax import cpu
+from srgan_jax.types import AnyArray, Features, Float, Shaped
 
 # Glorot-uniform kernels and zero biases: Lasagne's defaults, which the paper's authors used.
 conv = functools.partial(
@@ -30,13 +31,13 @@ class PReLU(nn.Module):
     slopes: str = "channel"
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x: Float[AnyArray, "*shape c"]) -> Float[AnyArray, "*shape c"]:
         shape = {"channel": (x.shape[-1],), "shared": (1,)}[self.slopes]
         slope = self.param("slope", nn.initializers.constant(0.25), shape)
         return jnp.where(x >= 0, x, slope.astype(x.dtype) * x)
 
 
-def max_pool(x):
+def max_pool(x: Features) -> Features:
     """[N, H, W, C] -> [N, ⌊H / 2⌋, ⌊W / 2⌋, C]: the largest of 2×2 pixels.
 
     As maxima of neighbours: XLA's reduce_window is slower on a CPU, and keeps oneDNN from the convolutions beside it.
@@ -47,7 +48,7 @@ def max_pool(x):
     return jnp.maximum(rows[..., :c], rows[..., c:])
 
 
-def pixel_shuffle(x, factor: int):
+def pixel_shuffle(x: Shaped[AnyArray, "n _ _ _"], factor: int) -> Shaped[AnyArray, "n _ _ _"]:
     """[N, H, W, factor² · C] -> [N, H · factor, W · factor, C] (Shi et al., 2016).
 
     Channel (i · factor + j) · C + c becomes channel c of subpixel (i, j): TensorFlow's depth_to_space order, which
@@ -86,7 +87,7 @@ def icnr(init: nn.initializers.Initializer, factor: int) -> nn.initializers.Init
     return initialise
 
 
-def add(x, y):
+def add(x: Features, y: Features) -> Features:
     """Add y to the centre of x: they differ in size where convolutions pad nothing, as in upscaling/program.py."""
     top, left = ((a - b) // 2 for a, b in zip(x.shape[1:3], y.shape[1:3], strict=True))
     return x[:, top : top + y.shape[1], left : left + y.shape[2]] + y
@@ -98,6 +99,6 @@ class Enlarge(nn.Module):
     method: str
     scale: int
 
-    def __call__(self, x):
+    def __call__(self, x: Features) -> Features:
         n, h, w, c = x.shape
         return jax.image.resize(x, (n, h * self.scale, w * self.scale, c), self.method)

@@ -2,6 +2,7 @@
 
 from typing import ClassVar
 
+import flax.linen as nn
 import jax.numpy as jnp
 
 from srgan_jax.images import unit_to_signed
@@ -28,13 +29,13 @@ class LightGenerator(ResidualGenerator):
     num_blocks: int = 10
     dtype: Dtype = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         self.stem = self.convolution(self.features)
         self.stem_prelu = PReLU()
         self.blocks = [self.residual_block(name=f"block{i}") for i in range(self.num_blocks)]
         self.output = self.convolution(self.channels * self.scale**2)
 
-    def convolution(self, features: int):
+    def convolution(self, features: int) -> nn.Module:
         """The kind of the first and of the last convolution."""
         return conv(features, (3, 3), dtype=self.dtype)
 

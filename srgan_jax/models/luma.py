@@ -31,7 +31,7 @@ class LumaGenerator(GeneratorNetwork):
 
     VALUES: ClassVar = {"scale": (2, 3, 4, 8), "channels": (1, 3)}
 
-    def setup(self):
+    def setup(self) -> None:
         self.enlarge = Enlarge("cubic", self.scale)
 
     def enlarge_luma(self, lr: Luma, enlarged: Luma, *, train: bool) -> Luma:

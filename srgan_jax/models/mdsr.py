@@ -46,7 +46,7 @@ class MDSR(EDSR):
     def layers_of(self, scale: int) -> tuple[str, ...]:
         return (head_name(scale),)
 
-    def setup(self):
+    def setup(self) -> None:
         if self.scale not in self.heads:
             raise InputError(f"scale={self.scale} is none of scales={self.scales}.")
         self.stem = conv(self.features, (3, 3), dtype=self.dtype)

@@ -15,7 +15,7 @@ from srgan_jax.types import Dtype, Features, Images, LRImages
 NEGATIVE_SLOPE = 0.1
 
 
-def leaky_relu(x):
+def leaky_relu(x: Features) -> Features:
     return nn.leaky_relu(x, NEGATIVE_SLOPE)
 
 
@@ -43,7 +43,7 @@ class MSRResNet(ResidualGenerator):
     upsample_activation: bool = True
     dtype: Dtype = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         self.stem = conv(self.features, (3, 3), dtype=self.dtype)
         self.blocks = [self.residual_block(name=f"block{i}") for i in range(self.num_blocks)]
         self.upsamples = [

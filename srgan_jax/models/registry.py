@@ -1,6 +1,7 @@
 """The registry of generators and discriminators: a name for each network, and checks of its description by fields."""
 
 import dataclasses
+from collections.abc import Collection
 from typing import Any
 
 import flax.linen as nn
@@ -21,7 +22,7 @@ from srgan_jax.models.srcnn import SRCNN
 from srgan_jax.models.srresnet import SRResNet
 from srgan_jax.models.unet import UNetDiscriminator
 from srgan_jax.models.vdsr import VDSR
-from srgan_jax.types import Variables
+from srgan_jax.types import Dtype, Variables
 
 # What `config.generator.network` and the files of trained networks may name. A further generator is one file in this
 # folder and one row here.
@@ -65,7 +66,7 @@ def architecture_in(config: dict) -> Architecture:
         raise InputError(f"its config does not say what the generator is ({error}).") from None
 
 
-def create_generator(architecture: Architecture, *, dtype=jnp.float32) -> GeneratorNetwork:
+def create_generator(architecture: Architecture, *, dtype: Dtype = jnp.float32) -> GeneratorNetwork:
     """Make the network that an architecture describes; fields that it lacks have their defaults.
 
     Args:
@@ -78,7 +79,7 @@ def create_generator(architecture: Architecture, *, dtype=jnp.float32) -> Genera
     return _create(GENERATORS, {"network": GENERATOR} | architecture, dtype)
 
 
-def create_discriminator(architecture: Architecture, *, dtype=jnp.float32) -> nn.Module:
+def create_discriminator(architecture: Architecture, *, dtype: Dtype = jnp.float32) -> nn.Module:
     """Make the discriminator that `config.discriminator` describes; as create_generator.
 
     Every config has the fields of the default network. At their defaults they say nothing to a network without them.
@@ -91,7 +92,7 @@ def create_discriminator(architecture: Architecture, *, dtype=jnp.float32) -> nn
     return _create(DISCRIMINATORS, architecture, dtype)
 
 
-def _create(registry: dict[str, type[nn.Module]], architecture: Architecture, dtype) -> nn.Module:
+def _create(registry: dict[str, type[nn.Module]], architecture: Architecture, dtype: Dtype) -> nn.Module:
     values = dict(architecture)
     network = values.pop("network")
     if not isinstance(network, str) or network not in registry:
@@ -110,7 +111,7 @@ def _fields(kind: type[nn.Module]) -> dict[str, Any]:
     return {f.name: f.default for f in dataclasses.fields(kind) if f.name not in ("parent", "name", "dtype")}
 
 
-def _check_value(field: str, value, default, allowed) -> None:
+def _check_value(field: str, value: Any, default: Any, allowed: Collection | None) -> None:
     if allowed is None:
         allowed = {bool: (False, True), int: range(1, MOST + 1)}.get(type(default))
     if type(value) is type(default) and (allowed is None or value in allowed):

@@ -37,7 +37,7 @@ class SRCNN(LumaGenerator):
     mapping_size: int = 5
     dtype: Dtype = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         super().setup()
         layer = functools.partial(conv, kernel_init=nn.initializers.normal(0.001), dtype=self.dtype)
         self.extraction = layer(self.features, (9, 9))

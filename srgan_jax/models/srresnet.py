@@ -75,7 +75,7 @@ class SRResNet(ResidualGenerator):
     batch_norm: bool = True
     dtype: Dtype = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         self.stem = conv(self.features, (9, 9), dtype=self.dtype)
         self.stem_prelu = PReLU(self.prelu)
         self.blocks = [self.residual_block(name=f"block{i}") for i in range(self.num_blocks)]

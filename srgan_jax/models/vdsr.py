@@ -38,7 +38,7 @@ class VDSR(LumaGenerator):
     use_bias: bool = True
     dtype: Dtype = jnp.float32
 
-    def setup(self):
+    def setup(self) -> None:
         super().setup()
         layer = functools.partial(
             conv, kernel_init=nn.initializers.he_normal(), use_bias=self.use_bias, dtype=self.dtype

@@ -1,5 +1,7 @@
 """VGG19 (Simonyan & Zisserman, 2015): the feature maps φ_{i,j} of the content loss (section 2.2.1)."""
 
+from collections.abc import Iterable
+
 import flax.linen as nn
 import jax.numpy as jnp
 
@@ -18,12 +20,12 @@ BEFORE_ACTIVATION = {f"pre{i}{j}": (i, j) for i, j in _PLACES}
 LAYERS = AFTER_ACTIVATION | BEFORE_ACTIVATION
 
 
-def _caffe(images):
+def _caffe(images: Images) -> Images:
     """BGR levels 0..255 minus ImageNet's means: what the Caffe and Keras weights were trained with."""
     return signed_to_levels(images)[..., ::-1] - jnp.array([103.939, 116.779, 123.68], jnp.float32)
 
 
-def _torchvision(images):
+def _torchvision(images: Images) -> Images:
     """RGB in [0, 1], standardised by ImageNet's means and deviations."""
     mean, std = jnp.array([0.485, 0.456, 0.406]), jnp.array([0.229, 0.224, 0.225])
     return ((images + 1.0) / 2.0 - mean) / std
@@ -34,7 +36,7 @@ def _torchvision(images):
 PREPROCESSING = {"caffe": (_caffe, 1 / 12.75), "torchvision": (_torchvision, 1.0)}
 
 
-def conv_names(layers) -> list[str]:
+def conv_names(layers: Iterable[str]) -> list[str]:
     """Names of the convolutions that these layers need, in order: "conv1_1", "conv1_2", …"""
     last = max(LAYERS[layer] for layer in layers)
     return [f"conv{i}_{j}" for i, j in _PLACES if (i, j) <= last]

@@ -148,7 +148,7 @@ def result_size(photo: Photo, upscaler: Upscaler, scale: float | None) -> tuple[
     return tuple(-(-factor * length // 1) for length in photo.colour.shape[:2])
 
 
-def enlarge_images(images, upscaler: Upscaler, **options):
+def enlarge_images(images: Any, upscaler: Upscaler, **options) -> Any:
     """Enlarge one image, or a list of them, and give back the same kind of thing.
 
     Args:

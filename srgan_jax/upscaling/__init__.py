@@ -20,7 +20,7 @@ _HOMES = {"Upscaler": "upscaler", "blend": "blending", "make_consistent": "consi
 __all__ = ["TILE", "Upscaler", "blend", "make_consistent"]
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name in _HOMES:  # on its first use: what only checks options does not import JAX
         return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,7 @@
 """A generator between two others."""
 
 import dataclasses
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -8,8 +9,10 @@ import numpy as np
 from srgan_jax.errors import InputError
 from srgan_jax.upscaling.options import check_share
 
+Trained = TypeVar("Trained")  # generators.Generator, which is in a room above this one
 
-def blend(first, second, share: float):
+
+def blend(first: Trained, second: Trained, share: float) -> Trained:
     """Interpolate between the parameters of two generators (Wang et al., ESRGAN, ECCV 2018 workshops, section 3.4).
 
     Args:

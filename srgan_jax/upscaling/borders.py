@@ -8,6 +8,9 @@ return all pixels, and the caller cuts off as many of them on each side as the n
 Both make interceptors for flax.linen.intercept_methods, which refuse layers of Flax that they do not know.
 """
 
+from collections.abc import Callable, Iterator
+from typing import Any, NoReturn
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -39,7 +42,7 @@ AXES = {
 Inside = list[Array]  # bool [N, h] and [N, w]: which rows and columns of a window belong to the pictures
 
 
-def unpadded(inside: Inside):
+def unpadded(inside: Inside) -> Callable:
     """An interceptor with which convolutions pad nothing, so that their results are smaller than what they read.
 
     Convolutions must come one after the other. Features of different sizes are added by layers.add, which takes the
@@ -72,7 +75,7 @@ def unpadded(inside: Inside):
     return _interceptor(convolve, lambda layer, call, x: _enlarge(call, x, inside))
 
 
-def padded(inside: Inside):
+def padded(inside: Inside) -> Callable:
     """An interceptor with which convolutions pad a window with zeros, as they do a whole picture.
 
     Layers may come in any order. Near the border of the window the result is wrong, as far as the network can see.
@@ -110,7 +113,7 @@ def check_layers(module: GeneratorNetwork, variables: Variables) -> None:
             _refuse(place, f"the operation {operation.primitive.name} sees several pixels at a time")
 
 
-def _interceptor(convolve, enlarge):
+def _interceptor(convolve: Callable, enlarge: Callable) -> Callable:
     """Make an interceptor that checks all layers and replaces some.
 
     Args:
@@ -141,7 +144,7 @@ def _repeated(inside: Inside, x: Features) -> Inside:
     return [jnp.repeat(of, x.shape[1 + axis] // of.shape[1], axis=1) for axis, of in enumerate(inside)]
 
 
-def _enlarge(call, x: Features, inside: Inside) -> Array:
+def _enlarge(call: Callable, x: Features, inside: Inside) -> Array:
     """Enlarge without weight on what is outside of the picture."""
     weight = call(_only(jnp.ones_like(x), inside))
     return call(_only(x, inside)) / jnp.where(weight == 0, 1, weight)
@@ -169,7 +172,7 @@ def check_pointwise(layer: nn.Module, keywords: dict) -> None:
         _refuse(_name(layer), "it takes the statistics of the picture")
 
 
-def _operations(jaxpr, place: str = ""):
+def _operations(jaxpr: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     """(the path of the layer, operation) for all operations of a program and of the programs in it."""
     for operation in jaxpr.eqns:
         within = str(operation.source_info.name_stack) or place
@@ -180,7 +183,7 @@ def _operations(jaxpr, place: str = ""):
                 yield from _operations(inner, within)
 
 
-def _sees_several_pixels(operation) -> bool:
+def _sees_several_pixels(operation: Any) -> bool:
     """Whether an operation combines numbers along an axis between the first, of pictures, and the last, of channels."""
     name, shapes = operation.primitive.name, [value.aval.shape for value in operation.invars]
     if name.startswith(WINDOWED):
@@ -193,7 +196,7 @@ def _sees_several_pixels(operation) -> bool:
     return any(0 < axis < len(shape) - 1 for axes, shape in used for axis in axes)
 
 
-def _pair(value) -> tuple:
+def _pair(value: Any) -> tuple:
     """An attribute of a convolution for both directions; Flax lets one number, or None for 1, stand for both."""
     return tuple(value) if isinstance(value, tuple | list) else (1 if value is None else value,) * 2
 
@@ -208,7 +211,7 @@ def _name(layer: nn.Module) -> str:
     return "/".join(layer.path) or type(layer).__name__
 
 
-def _refuse(name: str, reason: str):
+def _refuse(name: str, reason: str) -> NoReturn:
     raise InputError(
         f"{name}: {reason}, and so the network cannot be computed in tiles; use convolutions of stride 1 that pad with "
         "zeros, pixel shuffles, and layers that see one pixel at a time."

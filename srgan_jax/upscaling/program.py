@@ -31,13 +31,13 @@ Windows = UInt8[Array, "n h w c"] | UInt16[Array, "n h w c"] | Float[Array, "n h
 Lengths = Int[Array, "n 2"]  # how many rows and columns of each window are looked at
 
 
-def compile_enlarge(mesh: jax.sharding.Mesh):
+def compile_enlarge(mesh: jax.sharding.Mesh) -> Callable:
     """jit `enlarge_windows` for devices that share the windows, once for each mesh and kernels in use."""
     return _compile(mesh, tuple(compiler_options(mesh.devices.flat[0]).items()))
 
 
 @functools.cache
-def _compile(mesh: jax.sharding.Mesh, options: tuple):
+def _compile(mesh: jax.sharding.Mesh, options: tuple) -> Callable:
     return jax.jit(
         enlarge_windows,
         static_argnames=("module", "block", "dtype"),
@@ -129,7 +129,7 @@ class _Blocks:
 
         return lax.fori_loop(0, self.rows * self.columns, step, result)
 
-    def read(self, canvases: Array, which, start: Start, radius: int, around: int) -> Features:
+    def read(self, canvases: Array, which: Array | int, start: Start, radius: int, around: int) -> Features:
         """A block and the pixels around it, out of canvases [N, count, h + 2 · around, w + 2 · around, C]."""
         side = self.side + 2 * radius
         size = (len(canvases), 1, side, side, canvases.shape[-1])
@@ -152,7 +152,9 @@ def _centre(x: Features, side: int) -> Array:
     return x[:, top : top + side, left : left + side]
 
 
-def _single_part(variables: Variables, features: Array, lr: Images, blocks: _Blocks, module: GeneratorNetwork):
+def _single_part(
+    variables: Variables, features: Array, lr: Images, blocks: _Blocks, module: GeneratorNetwork
+) -> tuple[Array, Callable]:
     """Any network: (memory, a function start -> SR of the block, with some pixels around it)."""
     radius = module.receptive_radius
     canvas = _canvas_of(lr, radius)
@@ -164,7 +166,9 @@ def _single_part(variables: Variables, features: Array, lr: Images, blocks: _Blo
     return features, enlarge
 
 
-def _residual_parts(params: Params, features: Array, lr: Images, blocks: _Blocks, module: ResidualGenerator):
+def _residual_parts(
+    params: Params, features: Array, lr: Images, blocks: _Blocks, module: ResidualGenerator
+) -> tuple[Array, Callable]:
     """A residual network: (features of all of its parts but the last, and the last as _single_part gives it)."""
     (of_begin, of_block, of_finish), around = module.radii, max(module.radii)
     canvas = _canvas_of(lr, around)

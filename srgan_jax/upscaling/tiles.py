@@ -36,7 +36,7 @@ class Enlargement:
     todo: int
 
     @classmethod
-    def prepare(cls, item, lr: Pixels, *, channels: int, scale: int) -> "Enlargement":
+    def prepare(cls, item: Any, lr: Pixels, *, channels: int, scale: int) -> "Enlargement":
         """Take the memory for the result of a network of this scale and number of channels."""
         height, width, groups = lr.shape[0], lr.shape[1], lr.shape[2] if channels == 1 else 1
         sr = np.empty((scale * height, scale * width, groups * channels), lr.dtype)

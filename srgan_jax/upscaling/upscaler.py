@@ -11,7 +11,7 @@ import itertools
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, NoReturn, Protocol, TypeVar, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -22,7 +22,7 @@ from srgan_jax.images import signed_to_integers
 from srgan_jax.models import fold_batch_norm
 from srgan_jax.models.residual import ResidualGenerator
 from srgan_jax.parallel import sharding
-from srgan_jax.types import Variables
+from srgan_jax.types import AnyArray, Array, Variables
 from srgan_jax.upscaling import turns
 from srgan_jax.upscaling.borders import check_layers
 from srgan_jax.upscaling.options import TILE, check_tile
@@ -52,7 +52,7 @@ class TrainedNetwork(Protocol):
     info: dict
 
 
-def raise_error(item, error: Exception) -> None:
+def raise_error(item: Any, error: Exception) -> NoReturn:
     """What happens to the error of a picture where the caller wants nothing else."""
     raise error
 
@@ -181,7 +181,7 @@ class Upscaler:
             block, lengths = min(block, tile), (tile + 2 * self.module.receptive_radius,) * 2
         return tuple(math.ceil(n / block) * block for n in lengths), block
 
-    def _start(self, batch: list[Tile]):
+    def _start(self, batch: list[Tile]) -> AnyArray | None:
         """Begin to compute the levels of the windows; None where the memory does not suffice."""
         windows = [tile.window() for tile in batch]
         with _memory_may_run_out():
@@ -189,7 +189,7 @@ class Upscaler:
                 return self._average_of_turns(windows, batch[0].canvas, batch[0].block)
             return self._compute(windows, batch[0].canvas, batch[0].block, windows[0].dtype)
 
-    def _average_of_turns(self, windows: list[np.ndarray], canvas: tuple[int, int], block: int):
+    def _average_of_turns(self, windows: list[np.ndarray], canvas: tuple[int, int], block: int) -> AnyArray:
         scale, channels = self.module.scale, self.module.channels
         mean = np.zeros((len(windows), scale * canvas[0], scale * canvas[1], channels), np.float32)
         for number in range(turns.COUNT):
@@ -203,7 +203,7 @@ class Upscaler:
         dtype = windows[0].dtype
         return mean if dtype == np.float32 else signed_to_integers(mean, dtype)
 
-    def _compute(self, windows: list[np.ndarray], canvas: tuple[int, int], block: int, dtype: np.dtype):
+    def _compute(self, windows: list[np.ndarray], canvas: tuple[int, int], block: int, dtype: np.dtype) -> Array:
         # The last batch is filled up, as every device must have one.
         canvases = np.zeros((self._mesh.size, *canvas, windows[0].shape[2]), windows[0].dtype)
         lengths = np.zeros((self._mesh.size, 2), np.int32)
@@ -224,7 +224,7 @@ class Upscaler:
         )
         return levels
 
-    def _finish(self, batch: list[Tile], levels) -> None:
+    def _finish(self, batch: list[Tile], levels: AnyArray | None) -> None:
         """Wait for what was started, and paste it."""
         fetched = None
         with _memory_may_run_out():
@@ -247,7 +247,7 @@ class Upscaler:
 
 
 @contextlib.contextmanager
-def _memory_may_run_out():
+def _memory_may_run_out() -> Iterator[None]:
     """Suppress JAX's error for a device whose memory is full, and no other."""
     try:
         yield

@@ -10,6 +10,7 @@ import os
 import pathlib
 import re
 import tempfile
+from types import ModuleType
 from typing import Any
 
 import srgan_jax
@@ -94,7 +95,7 @@ def push(
     return str(commit.commit_url)
 
 
-def _library():
+def _library() -> ModuleType:
     try:
         import huggingface_hub
     except ImportError:
