@@ -4,9 +4,9 @@ python train.py --config configs/several_scales.py --workdir runs/mdsr --config.
     --config.data.path=PHOTOS
 srgan-upscale photo.jpg --ckpt runs/mdsr --scale 3
 
-Every update is for one of the scales, drawn at random, on crops of as many LR pixels. Rates and sizes are those of EDSR's
-paper (section 5.2): crops of 48 LR pixels, a rate of 1e-4 that is halved after 2e5 updates. This long run has not been
-made here.
+Every update is for one of the scales, drawn at random, on crops of as many LR pixels. Rates and sizes are those of
+EDSR's paper (section 5.2): crops of 48 LR pixels, a rate of 1e-4 that is halved after 2e5 updates. This long run has
+not been made here.
 """
 
 import ml_collections

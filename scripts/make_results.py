@@ -47,7 +47,7 @@ SHOWN = (("Set14", "img_002"), ("Set14", "img_011"), ("BSD100", "img_045"))  # i
 
 # Panels of plots: title -> what is in it.
 CURVES = {
-    "terms of G's loss": ("g/mse", "g/vgg54", "g/adversarial"),
+    "terms of G's loss": ("g/mse", "g/vgg54", "g/pre34", "g/lr_l1", "g/adversarial"),
     "what D thinks": ("d/real", "d/fake"),
     "norm of the gradients": ("g/grad_norm", "d/grad_norm"),
     "PSNR of held-out pictures, dB": ("held_out/psnr_y",),
@@ -96,7 +96,7 @@ def table(methods, sets: int) -> str:
 def matlab_table() -> str:
     """Ours under the protocol that most papers use, for every method that has been run."""
     rows = []
-    for method in ("nearest", "bicubic", *TABLE_1):
+    for method in ("nearest", "bicubic", *MODELS):
         cells = ours(method, "matlab")
         if any(cells):
             about = json.loads((RUNS / f"{method}.json").read_text(encoding="utf-8"))
@@ -145,7 +145,7 @@ def draw_strip(release: pathlib.Path, sets) -> None:
         pairs = next(pairs for pairs in sets if pairs.name == dataset)
         _, hr, _ = pairs.pair(pairs.stems.index(stem))
         pictures = {}
-        for method, label in {"bicubic": "bicubic", "srresnet_mse": "SRResNet", "srgan_vgg54": "SRGAN"}.items():
+        for method, label in {"bicubic": "bicubic", "srresnet_mse": "SRResNet", "srgan_consistent": "SRGAN"}.items():
             path = release / "eval" / method / dataset / f"{stem}.png"
             if path.exists():
                 pictures[label] = decode_image(path)

@@ -16,24 +16,29 @@ import pathlib
 import subprocess
 import sys
 
+from srgan_jax import generators
 from srgan_jax.commands.common import report_input_errors
 from srgan_jax.configs import release
 from srgan_jax.errors import InputError
 from srgan_jax.files import replace_text
 from srgan_jax.losses import frozen_networks, selected
+from srgan_jax.metrics import METRICS
 
 ROOT = pathlib.Path(__file__).parents[1]
-SHIPPED = {"srresnet_mse": "srresnet-x4", "srgan_vgg54": "srgan-x4"}  # run -> name for srgan_jax.load
+SHIPPED = {"srresnet_mse": "srresnet-x4", "srgan_consistent": "srgan-x4"}  # run -> name for srgan_jax.load
 
-# The paper's variants (table 1) by the names of their runs. The adversarial ones start from the first (section 3.2).
+# The paper's variants (table 1) by the names of their runs, and an SRGAN of another recipe. The adversarial ones start
+# from the first (section 3.2).
 MODELS = {
     "srresnet_mse": "SRResNet-MSE",
+    "srgan_consistent": "SRGAN, consistent",
     "srgan_vgg54": "SRGAN-VGG54",
     "srresnet_vgg22": "SRResNet-VGG22",
     "srgan_mse": "SRGAN-MSE",
     "srgan_vgg22": "SRGAN-VGG22",
 }
 FIRST = "srresnet_mse"
+PAPERS = MODELS.keys() - {"srgan_consistent"}
 
 CARD = """# {name}
 
@@ -50,7 +55,7 @@ CARD = """# {name}
 |---|{rules}|
 | `paper` | {paper_scores} |
 | `matlab` | {matlab_scores} |
-
+{other_scores}
 **Limits.** {limits}
 It has seen photographs of everyday scenes, reduced by bicubic interpolation: it knows nothing of drawings and text, and
 takes noise, blur and compression artefacts for detail. Not for medical, forensic or scientific pictures, nor for
@@ -64,10 +69,13 @@ LIMITS = {
     "content": "It was trained for the least squared error: what cannot be known is left smooth.",
     "adversarial": "It invents detail that looks plausible and need not have been there.",
 }
-REMARKS = {  # on what came out of a recipe
+REMARKS = {  # on a recipe, or on what came out of it
     "cpu_srgan_vgg54": "After so few updates its pictures are pale, with a faint grid: it is shipped to be looked at\n"
     "and trained further. For enlarging photos take srresnet-x4.",
+    "cpu_srgan_consistent": "Its losses are not the paper's. What it gives is made consistent with the picture that\n"
+    "it enlarges, as in these scores, unless one says --no-consistent.",
 }
+OTHERS = ("lpips_alex", "lr_psnr", "contrast", "grid")  # further metrics of a card, where they were measured
 
 
 def run(*command) -> None:
@@ -85,6 +93,12 @@ def last_checkpoint(name: str, arguments) -> pathlib.Path:
     return arguments.out / name / "checkpoints" / str(steps)
 
 
+def result_of(name: str, arguments) -> str:
+    """The generator that a run ends with, or its running average where there is one; for generators.load."""
+    average = release.get_config(f"{arguments.hardware}_{name}").ema_decay
+    return f"{last_checkpoint(name, arguments)}{generators.EMA if average else ''}"
+
+
 def needs_vgg(config) -> bool:
     """Whether a term of the config's loss reads VGG19."""
     return "vgg" in frozen_networks(selected(config.losses.to_dict()))
@@ -96,7 +110,8 @@ def train(name: str, arguments) -> None:
     config = release.get_config(recipe)
     flags = {"data.path": arguments.photos}
     if config.stage == "adversarial":
-        flags["init_from"] = last_checkpoint(FIRST, arguments)
+        first = last_checkpoint(FIRST, arguments)
+        flags["init_from"] = first if first.exists() else SHIPPED[FIRST]
     if needs_vgg(config):
         flags["vgg_weights"] = arguments.vgg19
     if arguments.steps:
@@ -124,11 +139,19 @@ def hours(log: pathlib.Path) -> float:
     return seconds / 3600
 
 
+def score_rows(results: dict) -> str:
+    """Rows of a card's table for those of OTHERS that were measured."""
+    means = [dataset["mean"] for dataset in results["datasets"].values()]
+    measured = [name for name in OTHERS if all(name in mean for mean in means)]
+    rows = [[METRICS[name].label, *(METRICS[name].text(mean[name]) for mean in means)] for name in measured]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
 def model_card(name: str, file: pathlib.Path, arguments) -> str:
     """What a user has to know of a shipped model."""
     recipe = f"{arguments.hardware}_{name}"
     config = release.get_config(recipe)
-    paper = release.paper_config(name)
+    paper = release.paper_config(name if name in PAPERS else "srgan_vgg54")
     results = json.loads((arguments.out / "eval" / name / "results.json").read_text(encoding="utf-8"))
 
     def scores(protocol):
@@ -153,6 +176,7 @@ def model_card(name: str, file: pathlib.Path, arguments) -> str:
         rules="---|" * (len(results["datasets"]) - 1) + "---",
         paper_scores=scores("paper"),
         matlab_scores=scores("matlab"),
+        other_scores=score_rows(results),
         limits="\n".join([LIMITS[config.stage], *filter(None, [REMARKS.get(recipe)])]),
     )
 
@@ -180,7 +204,7 @@ def main():
     for name in arguments.models:
         train(name, arguments)
         half = arguments.out / f"{name}.safetensors"
-        checkpoint = last_checkpoint(name, arguments)
+        checkpoint = result_of(name, arguments)
         run("-m", "srgan_jax.weights", "release", checkpoint, "--half", "-o", half)
         evaluate(half, arguments.out / "eval" / name, arguments.data, vs=checkpoint)
         if name in SHIPPED:
