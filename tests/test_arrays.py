@@ -3,6 +3,7 @@
 import json
 
 import imagecodecs
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio
 from tiny import initialise, make_tiny_config, quick_jit
 
-from srgan_jax import generators
+from srgan_jax import generators, images
 from srgan_jax.data.arrays import ArraySource, ValueRange, fill_holes, read_values
 from srgan_jax.data.loader import CropLoader
 from srgan_jax.data.sources import SourceError, create_source, hold_out
@@ -22,6 +23,7 @@ from srgan_jax.images.resize import downscale_crops, imresize
 from srgan_jax.metrics.values import value_scores
 from srgan_jax.models import SRResNet
 from srgan_jax.training import loop, steps
+from srgan_jax.training.stages import create_stage
 from srgan_jax.upscaling import Upscaler
 
 
@@ -114,8 +116,9 @@ def test_a_source_of_arrays(folder):
     source = create_source(config.data, channels=2)
     assert len(source) == 4 and source.size(0) == (40, 48)
     values = np.load(folder / "1.npy")
-    np.testing.assert_allclose(source[1], 255 * (values.astype(np.float64) - 2) / 3, rtol=1e-6)
+    np.testing.assert_allclose(source[1][..., :2], 255 * (values.astype(np.float64) - 2) / 3, rtol=1e-6)
     assert np.isfinite(source[0]).all() and source[0].dtype == np.float32
+    assert (source[1][..., 2] == 1).all() and (source[0][4:9, 8:12, 2] == 0).all() and source[0][..., 2].mean() > 0.9
     for ends, message in (((), "whose range is not known; set data.range"), ((5, 2), "expected two numbers")):
         with pytest.raises(SourceError, match=message):
             ArraySource(folder, channels=2, ends=ends)[1]
@@ -129,15 +132,42 @@ def test_crops_and_their_lr_are_not_rounded(folder):
     source, _ = hold_out(ArraySource(folder, channels=2, ends=(2, 5)), 0.0)
     loader = CropLoader(source, batch_size=2, crop_size=16, scale=4, seed=0)
     batch = loader.batch(0)
-    assert batch["hr"].dtype == np.float32 and batch["hr"].shape == (2, 32, 32, 2)
+    assert batch["hr"].dtype == np.float32 and batch["hr"].shape == (2, 32, 32, 3)
     lr, hr = quick_jit(lambda batch: steps.degrade(batch, 4))(batch)
     assert np.mean(np.asarray(lr) * 255 % 1 == 0) < 0.1 and np.mean((np.asarray(hr) + 1) * 127.5 % 1 == 0) < 0.1
     # The LR of a crop with its margin is that of the whole array.
-    whole = np.pad(source[1], ((8, 8), (8, 8), (0, 0)), mode="symmetric")[: 32 + 8, :48]
+    values = source[1][..., :2]
+    whole = np.pad(values, ((8, 8), (8, 8), (0, 0)), mode="symmetric")[: 32 + 8, :48]
     made = np.asarray(downscale_crops(jnp.asarray(whole)[None], 4))[0]
-    np.testing.assert_allclose(
-        made, imresize(source[1].astype(np.float64), 0.25)[: len(made), : made.shape[1]], atol=1e-3
-    )
+    np.testing.assert_allclose(made, imresize(values.astype(np.float64), 0.25)[: len(made), : made.shape[1]], atol=1e-3)
+
+
+def test_holes_teach_nothing(folder):
+    """Whatever stands in a hole of HR has no influence on the losses, or on the gradient by way of them."""
+    config = make_tiny_config(data__source="arrays", channels=1, scale=2, data__crop_size=16)
+    stage = create_stage(config)
+    state, rng = quick_jit(stage.init)(jax.random.key(0)), np.random.default_rng(0)
+    hr = 255 * smooth(24, 24, 2)[None].repeat(2, 0).astype(np.float32)
+    hr[..., 1] = 1
+    hr[:, 10:14, 9:13, 1] = 0
+    turn, results = np.array([0, 5], np.int32), []
+    lr = quick_jit(lambda batch: downscale_crops(batch["hr"][..., :1], 2))({"hr": hr})
+    for _ in range(2):
+        hr[:, 10:14, 9:13, 0] = rng.uniform(0, 255, (2, 4, 4))
+        batch = {"hr": hr.copy(), "turn": turn, "lr": lr}
+        new, metrics = quick_jit(stage.step)(state, batch, stage.frozen, jax.random.key(0))
+        results.append((new["g"].params, metrics))
+    (first, terms), (second, others) = results
+    assert float(terms["g/mse"]) == pytest.approx(float(others["g/mse"]), rel=1e-6) and terms["g/mse"] > 0
+    for one, other in zip(*map(jax.tree.leaves, (first, second)), strict=True):
+        np.testing.assert_allclose(one, other, rtol=0, atol=1e-7)
+    outputs = {"sr": jnp.zeros((2, 16, 16, 1))}
+    _, target = steps.degrade(batch, 2)
+    masked = steps.with_holes(outputs, batch, target, 2)["sr"]
+    hole = np.zeros((2, 16, 16, 1), bool)
+    hole[0, 6:10, 5:9] = True
+    hole[1] = images.turn(jnp.asarray(hole[:1]), turn[1:])[0]
+    np.testing.assert_array_equal(masked, np.where(hole, target, 0))
 
 
 @pytest.mark.parametrize(("channels", "of_network"), [(1, 1), (2, 1), (2, 2), (7, 7)])

@@ -42,7 +42,7 @@ def test_every_head_has_the_arrays_of_the_network():
         assert sr.shape == (1, 5 * scale, 6 * scale, 3)
     with pytest.raises(InputError, match="scale=4 is none of scales=2,3"):
         expected_variables(MODULE.clone(scale=4))
-    with pytest.raises(InputError, match="scales: no .5.; choose from"):
+    with pytest.raises(InputError, match=r"scales: no '5'; choose from"):
         create_generator({"network": "mdsr", "scales": "5"})
 
 

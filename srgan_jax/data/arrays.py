@@ -135,7 +135,8 @@ def fill_holes(values: Values) -> tuple[Values, Shaped[np.ndarray, "h w"]]:
 class ArraySource:
     """Arrays in the files of a directory and its subfolders.
 
-    Pixels without a value are filled from the nearest one that has a value, and a network learns from these as well.
+    An array is given with one channel more, which is 1 where a pixel has a value and 0 where it has none; such a pixel
+    is filled from the nearest one that has a value.
 
     Args:
       directory: the directory.
@@ -177,7 +178,8 @@ class ArraySource:
 
     def __getitem__(self, index: int) -> LevelArray:
         values, ends = self.values(index)
-        return ends.to_levels(fill_holes(values)[0])
+        filled, valid = fill_holes(values)
+        return np.concatenate([ends.to_levels(filled), valid[..., None].astype(np.float32)], -1)
 
     def size(self, index: int) -> tuple[int, int]:
         return read_values(self.directory / self.names[index]).shape[:2]

@@ -3,7 +3,8 @@
 A step is a pure function, step(state, batch, frozen, key) -> (state, metrics):
   state    {"g": NetworkState} or {"g": …, "d": …}
   batch    what data.loader makes: {"hr": uint8 crops with a margin, "turn": int32}; and "lr", levels of 0..255, where
-           LR is another than the bicubic reduction (stages.with_degradation)
+           LR is another than the bicubic reduction (stages.with_degradation). Crops of measurements are float32, and
+           have a last channel that is 1 where a pixel has a value and 0 in holes (data.arrays)
   frozen   {network: parameters} that a step reads and never changes. They are passed and not closed over, lest a
            network of 80 MB be baked into the program.
   key      a PRNG key of this step, for the terms that draw random numbers
@@ -64,19 +65,38 @@ def degrade(batch: Batch, scale: int) -> tuple[LRImages, Images]:
     LR is made first and turned afterwards, so that it equals, bit for bit, a crop of the whole picture's LR.
     """
     margin = MARGIN_LR * scale
-    lr = batch["lr"] if "lr" in batch else downscale_crops(batch["hr"], scale)
+    crops = batch["hr"][..., :-1] if are_measurements(batch) else batch["hr"]
+    lr = batch["lr"] if "lr" in batch else downscale_crops(crops, scale)
     lr = images.turn(lr, batch["turn"])
-    hr = images.turn(batch["hr"][:, margin:-margin, margin:-margin], batch["turn"])
+    hr = images.turn(crops[:, margin:-margin, margin:-margin], batch["turn"])
     return images.lr_to_unit(lr), images.hr_to_signed(hr)
 
 
+def are_measurements(batch: Batch) -> bool:
+    """Whether the crops are of measurements, whose last channel says where there are any."""
+    return jnp.issubdtype(batch["hr"].dtype, jnp.floating)
+
+
+def with_holes(outputs: Outputs, batch: Batch, hr: Images, scale: int) -> Outputs:
+    """G's outputs, with HR's values where the measurements have holes: no term finds a difference there, nor does D."""
+    if not are_measurements(batch):
+        return outputs
+    margin = MARGIN_LR * scale
+    valid = images.turn(batch["hr"][:, margin:-margin, margin:-margin, -1:], batch["turn"])
+    return outputs | {"sr": jnp.where(valid > 0, outputs["sr"], hr)}
+
+
 def run_generator(
-    g: NetworkState, lr: LRImages, *, outputs: tuple[str, ...], hold_batch_norm: bool
-) -> tuple[Outputs, Callable, Params]:
-    """G's one forward pass of a step -> (its outputs, the pullback to G's parameters, BatchNorm statistics)."""
-    return jax.vjp(
-        lambda params: generate(g, params, lr, outputs=outputs, train=not hold_batch_norm), g.params, has_aux=True
-    )
+    g: NetworkState, batch: Batch, *, losses: Losses, config: ConfigDict
+) -> tuple[LRImages, Images, Outputs, Callable, Params]:
+    """G's one forward pass of a step -> (LR, HR, G's outputs, the pullback to its parameters, BatchNorm statistics)."""
+    lr, hr = degrade(batch, config.scale)
+
+    def run(params: Params) -> tuple[Outputs, Params]:
+        given, batch_stats = generate(g, params, lr, outputs=losses.outputs, train=not config.hold_batch_norm)
+        return with_holes(given, batch, hr, config.scale), batch_stats
+
+    return lr, hr, *jax.vjp(run, g.params, has_aux=True)
 
 
 def generator_gradients(pullback: Callable, loss: Callable, outputs: Outputs) -> tuple[Params, Terms]:
@@ -152,10 +172,7 @@ def content_step(
     """Train G alone on the content loss: SRResNet (section 3.2)."""
 
     def gradients(g: NetworkState, part: Batch):
-        lr, hr = degrade(part, config.scale)
-        outputs, pullback, batch_stats = run_generator(
-            g, lr, outputs=losses.outputs, hold_batch_norm=config.hold_batch_norm
-        )
+        lr, hr, outputs, pullback, batch_stats = run_generator(g, part, losses=losses, config=config)
         progress = g.step / config.num_steps
         loss = functools.partial(judge_generator, losses, frozen, hr=hr, lr=lr, key=key, progress=progress)
         return *generator_gradients(pullback, loss, outputs), batch_stats
@@ -173,9 +190,7 @@ def adversarial_step(
     `config.discriminator_first` steps G stays as it is while D learns to tell its pictures.
     """
 
-    def run(g: NetworkState, part: Batch):
-        lr, hr = degrade(part, config.scale)
-        return lr, hr, *run_generator(g, lr, outputs=losses.outputs, hold_batch_norm=config.hold_batch_norm)
+    run = functools.partial(run_generator, losses=losses, config=config)
 
     # G runs once where the batch is in one part; else twice, since memory holds what the pullback needs of one part.
     once = run(state["g"], batch) if config.accumulate == 1 else None
