@@ -144,6 +144,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.data.source = "builtin"  # "builtin" photographs, a "folder", a dataset of "tfds", or "arrays" in a folder
     config.data.path = ""  # folder, arrays: the directory, searched recursively; tfds: its data_dir, "" for the default
     config.data.range = ()  # arrays: lowest and highest value, such as (0.0, 10.0); (): all that an integer dtype holds
+    config.data.guide = ""  # arrays: a directory of guides, files of the same names, for generator.network="guided"
     config.data.name = "imagenet2012"  # tfds: the dataset
     config.data.split = "train"  # tfds: the split
     config.data.feature = "image"  # tfds: where a picture is in an example; "hr" in div2k

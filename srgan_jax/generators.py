@@ -132,6 +132,7 @@ class Generator:
         values: Shaped[AnyArray, "h w *c"],
         *,
         ends: tuple[float, float] | None = None,
+        guide: Shaped[AnyArray, "sr_h sr_w *g"] | None = None,
         ensemble: bool = False,
         tile: int = upscaling.TILE,
     ) -> Float[np.ndarray, "sr_h sr_w *c"]:
@@ -141,20 +142,25 @@ class Generator:
           values: [H, W] or [H, W, C] of any integer or floating-point dtype; NaN marks a pixel without a value.
           ends: the lowest and the highest value, to which the network's range belongs; by default those of the training
             (config.data.range), or all that an integer dtype holds.
+          guide: of a guided network (models.GuidedSR), a picture of the result's size: integers of their whole range,
+            or floating point from 0 to 1.
           ensemble, tile: see `upscale`.
 
         Returns:
           float32 of scale · H x scale · W pixels, as many channels and the unit of `values`. NaN stays NaN.
 
         Raises:
-          InputError: the network takes another number of channels, or the range is not known.
+          InputError: the network takes another number of channels, the range is not known, or the guide does not fit.
         """
         values = np.asarray(values)
         picture = values[..., None] if values.ndim == 2 else values
+        if guide is not None:
+            guide = np.asarray(guide)
+            guide = guide[..., None] if guide.ndim == 2 else guide
         trained = self.info.get("config", {}).get("data", {}).get("range", ())
         known = value_range(trained if ends is None else ends, values.dtype, name="the array", field="ends")
         upscaler = upscaling.Upscaler(self, tile=tile, ensemble=ensemble, devices=jax.local_devices())
-        return enlarge_values(picture, upscaler, known).reshape(
+        return enlarge_values(picture, upscaler, known, guide=guide).reshape(
             *(self.module.scale * side for side in values.shape[:2]), *values.shape[2:]
         )
 

@@ -14,7 +14,7 @@ AnyArray = jax.Array | np.ndarray
 
 # Batches, on the accelerator or on their way to it.
 Images = Float[AnyArray, "n h w c"]  # HR and SR in [-1, 1]
-LRImages = Float[AnyArray, "n lr_h lr_w c"]  # LR in [0, 1]
+LRImages = Float[AnyArray, "n lr_h lr_w lr_c"]  # LR in [0, 1]; lr_c is c, or more where a guide is in it
 Features = Float[AnyArray, "n _ _ f"]
 Logits = Float[AnyArray, " logits"]  # one for each picture, or for each of its parts
 Scalar = Float[AnyArray, ""]

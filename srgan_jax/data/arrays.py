@@ -18,8 +18,10 @@ from srgan_jax.images import ImageError, decode_image, open_image, within_budget
 from srgan_jax.types import Float, Shaped
 
 EXTENSIONS = (".npy", ".tif", ".tiff", ".png")
+PICTURES = (".jpg", ".jpeg", ".webp")  # which guides may be, too
 
 Values = Shaped[np.ndarray, "h w c"]
+Guide = Shaped[np.ndarray, "guide_h guide_w guide_c"]  # a picture of the size of HR
 LevelArray = Float[np.ndarray, "h w c"]  # float32; the ends of the range are 0 and 255
 
 
@@ -132,24 +134,46 @@ def fill_holes(values: Values) -> tuple[Values, Shaped[np.ndarray, "h w"]]:
     return values[tuple(nearest)], valid
 
 
+def guide_to_unit(guide: Guide) -> Float[np.ndarray, "guide_h guide_w guide_c"]:
+    """Bring a guide to float32 in [0, 1]: integers by their whole range; floating point has to be in it already.
+
+    Raises:
+      SourceError: floating-point numbers below 0 or above 1, or NaN.
+    """
+    if np.issubdtype(guide.dtype, np.integer):
+        return (value_range((), guide.dtype, name="the guide").to_levels(guide) / 255).astype(np.float32)
+    if not ((guide >= 0) & (guide <= 1)).all():
+        raise SourceError("a guide of floating point holds numbers from 0 to 1, and this one others or NaN.")
+    return guide.astype(np.float32)
+
+
 class ArraySource:
     """Arrays in the files of a directory and its subfolders.
 
-    An array is given with one channel more, which is 1 where a pixel has a value and 0 where it has none; such a pixel
-    is filled from the nearest one that has a value.
+    An array is given with further channels: first those of its guide as levels, if there are guides; and last one that
+    is 1 where a pixel has a value and 0 where it has none. Such a pixel is filled from the nearest one that has one.
 
     Args:
       directory: the directory.
       channels: that each array has to have.
       ends: (lowest, highest) value; () stands for the whole range of an integer dtype.
+      guides: a directory with a guide for each array, of the same size, in a file of the same name but for the ending;
+        or "" for none.
 
     Raises:
-      SourceError: the directory is missing or holds no arrays, or `ends` is no range.
+      SourceError: a directory is missing or holds no arrays, `ends` is no range, or a guide is missing.
     """
 
     raw = False
 
-    def __init__(self, directory: str | pathlib.Path, *, channels: int, ends: Sequence[float] = ()) -> None:
+    def __init__(
+        self,
+        directory: str | pathlib.Path,
+        *,
+        channels: int,
+        ends: Sequence[float] = (),
+        guides: str | pathlib.Path = "",
+    ) -> None:
         self.directory, self.channels, self.ends = pathlib.Path(directory).expanduser(), channels, tuple(ends)
         value_range(self.ends, np.dtype(np.uint8), name="")
         if not str(directory) or not self.directory.is_dir():
@@ -159,6 +183,23 @@ class ArraySource:
         self.names = tuple(name for name in names if not any(part.startswith(".") for part in name.split("/")))
         if not self.names:
             raise SourceError(f"{self.directory} holds no arrays; looked in it and its subfolders for {EXTENSIONS}.")
+        self.guides = self._find_guides(pathlib.Path(guides).expanduser()) if str(guides) else None
+
+    def _find_guides(self, directory: pathlib.Path) -> list[pathlib.Path]:
+        """Return the path of each array's guide."""
+        if not directory.is_dir():
+            raise SourceError(f"{directory} is no directory; name a folder of guides in data.guide.")
+        found = []
+        for name in self.names:
+            stem = (directory / name).with_suffix("")
+            paths = [stem.with_suffix(ending) for ending in (*EXTENSIONS, *PICTURES)]
+            path = next((path for path in paths if path.is_file()), None)
+            if path is None:
+                raise SourceError(
+                    f"{self.directory / name} has no guide; looked for {stem} with {EXTENSIONS + PICTURES}."
+                )
+            found.append(path)
+        return found
 
     def __len__(self) -> int:
         return len(self.names)
@@ -176,10 +217,25 @@ class ArraySource:
             )
         return values, value_range(self.ends, values.dtype, name=str(path))
 
+    def guide(self, index: int) -> Guide | None:
+        """Return the array's guide as it is in its file, [H, W, guide channels], if there are guides."""
+        if self.guides is None:
+            return None
+        path = self.guides[index]
+        return decode_image(path, channels=None) if path.suffix.lower() in PICTURES else read_values(path)
+
     def __getitem__(self, index: int) -> LevelArray:
         values, ends = self.values(index)
         filled, valid = fill_holes(values)
-        return np.concatenate([ends.to_levels(filled), valid[..., None].astype(np.float32)], -1)
+        parts, guide = [ends.to_levels(filled)], self.guide(index)
+        if guide is not None:
+            if guide.shape[:2] != values.shape[:2]:
+                raise ImageError(
+                    f"{self.guides[index]}: expected a guide of {values.shape[1]}x{values.shape[0]} pixels, as the "
+                    f"array has, got {guide.shape[1]}x{guide.shape[0]}."
+                )
+            parts.append(np.float32(255) * guide_to_unit(guide))
+        return np.concatenate([*parts, valid[..., None].astype(np.float32)], -1)
 
     def size(self, index: int) -> tuple[int, int]:
         return read_values(self.directory / self.names[index]).shape[:2]

@@ -186,7 +186,7 @@ def readable(source: Source, count: int, *, least: int = 1) -> Subset:
 def _arrays(data: Any, channels: int) -> Source:
     from srgan_jax.data.arrays import ArraySource  # That module needs this one.
 
-    return ArraySource(data.path, channels=channels, ends=data.range)
+    return ArraySource(data.path, channels=channels, ends=data.range, guides=data.get("guide", ""))
 
 
 SOURCES: dict[str, Callable[[Any, int], Source]] = {

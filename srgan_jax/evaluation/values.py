@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from srgan_jax.data.arrays import LevelArray, ValueRange, Values, fill_holes
+from srgan_jax.data.arrays import Guide, LevelArray, ValueRange, Values, fill_holes
 from srgan_jax.data.sources import Source, Subset
 from srgan_jax.images.resize import imresize
 from srgan_jax.metrics.values import value_scores
@@ -16,9 +16,20 @@ from srgan_jax.upscaling.values import enlarge_values
 
 def values_of(source: Source, index: int) -> tuple[Values, ValueRange]:
     """Return an array of an ArraySource, or of a part of one, as it is in its file, and its range."""
+    source, index = _original(source, index)
+    return source.values(index)
+
+
+def guide_of(source: Source, index: int) -> Guide | None:
+    """Return the guide of an array, if the ArraySource has guides; as values_of."""
+    source, index = _original(source, index)
+    return source.guide(index)
+
+
+def _original(source: Source, index: int) -> tuple[Source, int]:
     while isinstance(source, Subset):
         source, index = source.source, int(source.indices[index])
-    return source.values(index)
+    return source, index
 
 
 def reduce_values(values: Values, scale: int) -> LevelArray:
@@ -60,7 +71,9 @@ def evaluate_values(
         values, ends = values_of(source, index)
         height, width = (side // scale * scale for side in values.shape[:2])
         hr = values[:height, :width]
-        sr = enlarge_values(reduce_values(hr, scale), upscaler, ends)
+        guide = guide_of(source, index)
+        guide = None if guide is None else guide[:height, :width]
+        sr = enlarge_values(reduce_values(hr, scale), upscaler, ends, guide=guide)
         arrays[source.name(index)] = value_scores(sr, hr, extent=ends.high - ends.low, border=scale)
         if on_array:
             on_array(source.name(index), sr, hr, ends)

@@ -75,7 +75,7 @@ def largest_difference(generator: Generator, run: Callable[[np.ndarray], AnyArra
 
     rng, differences = np.random.default_rng(0), []
     for size in SIZES:
-        lr = rng.random((*size, generator.module.channels), np.float32)
+        lr = rng.random((*size, generator.module.inputs), np.float32)
         ours = np.asarray(expected(generator.variables, lr))
         differences.append(np.abs(run(lr) - ours).max() / max(1, np.abs(ours).max()))
     largest = float(np.max(differences))  # NaN if any is
@@ -96,7 +96,7 @@ def _write_stablehlo(generator: Generator, path: pathlib.Path) -> str:
         with jax.default_matmul_precision("highest"):
             return signed_to_unit(module.apply(variables, lr))
 
-    shape = (*jax.export.symbolic_shape("batch, height, width"), module.channels)
+    shape = (*jax.export.symbolic_shape("batch, height, width"), module.inputs)
     exported = jax.export.export(upscale, platforms=("cpu", "cuda", "tpu"))(jax.ShapeDtypeStruct(shape, jnp.float32))
     path.write_bytes(exported.serialize())
     largest = largest_difference(generator, jax.export.deserialize(bytearray(path.read_bytes())).call)

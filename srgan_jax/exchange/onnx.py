@@ -127,7 +127,7 @@ WRITERS: dict[str, Callable[[_Model, Operation], None]] = {
 
 
 def onnx_model(generator: Generator) -> "onnx.ModelProto":
-    """Write a generator down as an onnx.ModelProto: "lr" [batch, C, height, width] -> "sr", `scale` times as large.
+    """Write a generator down as an onnx.ModelProto: "lr" [batch, inputs, height, width] -> "sr", `scale` times as large.
 
     Images are in [0, 1], and SR is not clipped. BatchNorm is folded into the convolutions.
     """
@@ -138,8 +138,11 @@ def onnx_model(generator: Generator) -> "onnx.ModelProto":
     for operation in operations_of(module):
         WRITERS[operation["op"]](model, operation)
     images = [
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", module.channels, *size])
-        for name, size in (("lr", ("height", "width")), ("sr", ("sr_height", "sr_width")))
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", *shape])
+        for name, shape in (
+            ("lr", (module.inputs, "height", "width")),
+            ("sr", (module.channels, "sr_height", "sr_width")),
+        )
     ]
     network = generator.architecture["network"]
     proto = helper.make_model(

@@ -15,7 +15,8 @@ class Context:
 
     Attributes:
       sr, hr: [N, H, W, C] in [-1, 1].
-      lr: [N, H / scale, W / scale, C] in [0, 1], or None where no term needs it.
+      lr: [N, H / scale, W / scale, C] in [0, 1], with more channels where there is a guide; or None where no term needs
+        it.
       scale: enlargement.
       key: a PRNG key of this update, for terms that draw random numbers; or None.
       estimates: luma in [0, 1] of the estimates of SR that G gives on its way, [N, H, W, estimates]; or None.

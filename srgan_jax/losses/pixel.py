@@ -59,7 +59,8 @@ def lr_l1(context: Context) -> Scalar:
     depend on what lies outside of a crop.
     """
     inside = slice(MARGIN_LR, -MARGIN_LR)
-    reduced, lr = reduce_bicubic(context.sr, context.scale), unit_to_signed(context.lr)
+    reduced = reduce_bicubic(context.sr, context.scale)
+    lr = unit_to_signed(context.lr[..., : reduced.shape[-1]])  # without a guide
     return l1(reduced[:, inside, inside], lr[:, inside, inside])
 
 

@@ -7,6 +7,7 @@ from srgan_jax.models.ecbsr import ECBSR
 from srgan_jax.models.edsr import EDSR
 from srgan_jax.models.espcn import ESPCN
 from srgan_jax.models.folding import fold_batch_norm
+from srgan_jax.models.guided import GuidedSR
 from srgan_jax.models.mdsr import MDSR
 from srgan_jax.models.mobile import MobileSR
 from srgan_jax.models.msrresnet import MSRResNet
@@ -40,6 +41,7 @@ __all__ = [
     "VGG19",
     "Discriminator",
     "GeneratorNetwork",
+    "GuidedSR",
     "MSRResNet",
     "MobileSR",
     "ResidualGenerator",

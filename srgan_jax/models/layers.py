@@ -59,6 +59,13 @@ def pixel_shuffle(x: Shaped[AnyArray, "n _ _ _"], factor: int) -> Shaped[AnyArra
     return x.transpose(0, 1, 3, 2, 4, 5).reshape(n, h * factor, w * factor, c // factor**2)
 
 
+def subpixels(images: Shaped[AnyArray, "n _ _ _"], factor: int) -> Shaped[AnyArray, "n _ _ _"]:
+    """[N, H · factor, W · factor, C] -> [N, H, W, factor² · C]: the inverse of pixel_shuffle, also of NumPy arrays."""
+    n, h, w, c = images.shape
+    images = images.reshape(n, h // factor, factor, w // factor, factor, c)
+    return images.transpose(0, 1, 3, 2, 4, 5).reshape(n, h // factor, w // factor, factor**2 * c)
+
+
 # How often each scale shuffles pixels, and by how much.
 FACTORS = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2), 16: (2, 2, 2, 2)}
 

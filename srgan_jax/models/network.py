@@ -38,13 +38,18 @@ class GeneratorNetwork(nn.Module):
         """Enlarge a batch.
 
         Args:
-          lr: [N, H, W, channels] in [0, 1].
+          lr: [N, H, W, inputs] in [0, 1].
           train: BatchNorm uses the statistics of the batch, and updates `batch_stats`.
 
         Returns:
           SR, float32 [N, scale · H, scale · W, channels], around [-1, 1] and not clipped.
         """
         raise NotImplementedError
+
+    @property
+    def inputs(self) -> int:
+        """Channels of what the network takes: those of LR, and of a guide if it has one (models.GuidedSR)."""
+        return self.channels
 
     @property
     def heads(self) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from srgan_jax.models.drcn import DRCN
 from srgan_jax.models.ecbsr import ECBSR
 from srgan_jax.models.edsr import EDSR
 from srgan_jax.models.espcn import ESPCN
+from srgan_jax.models.guided import GuidedSR
 from srgan_jax.models.mdsr import MDSR
 from srgan_jax.models.mobile import MobileSR
 from srgan_jax.models.msrresnet import MSRResNet
@@ -37,6 +38,7 @@ GENERATORS: dict[str, type[GeneratorNetwork]] = {
     "mdsr": MDSR,
     "ecbsr": ECBSR,
     "mobile": MobileSR,
+    "guided": GuidedSR,
 }
 
 # What `config.discriminator.network` may name.
@@ -127,5 +129,5 @@ def _check_value(field: str, value: Any, default: Any, allowed: Collection | Non
 
 def expected_variables(module: GeneratorNetwork) -> Variables:
     """Shapes and dtypes of the network's arrays."""
-    example = jax.ShapeDtypeStruct((1, 8, 8, module.channels), jnp.float32)
+    example = jax.ShapeDtypeStruct((1, 8, 8, module.inputs), jnp.float32)
     return jax.eval_shape(module.init, jax.random.key(0), example)

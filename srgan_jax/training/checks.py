@@ -90,6 +90,7 @@ def _check_heads(config: ConfigDict) -> None:
             f"config.scale must be {max(heads)}, the largest of the generator's scales, got {config.scale}: crops are "
             "cut for it, and evaluation takes it."
         )
+    _check_guide(config)
     if len(heads) == 1:
         return
     if create_degradation(config.data.get("degradation", {}), scale=config.scale, channels=config.channels):
@@ -103,6 +104,20 @@ def _check_heads(config: ConfigDict) -> None:
             "config.discriminator.head: a dense layer takes crops of one size, but those of several scales differ; set "
             'it to "pool" or "patch".'
         )
+
+
+def _check_guide(config: ConfigDict) -> None:
+    """Raise an InputError where only one of the generator and the data has a guide."""
+    generator = create_generator(architecture_in(config.to_dict()))
+    guide = config.data.get("guide", "")
+    if (generator.inputs != generator.channels) != bool(guide):
+        raise InputError(
+            f"config.data.guide: {config.generator.network} takes no guide, leave it empty."
+            if guide
+            else f"config.data.guide: {config.generator.network} needs a directory of guides."
+        )
+    if guide and config.data.source != "arrays":
+        raise InputError(f'config.data.guide is for source="arrays", got source={config.data.source!r}.')
 
 
 def _check_composition(config: ConfigDict) -> None:

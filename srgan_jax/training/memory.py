@@ -19,7 +19,7 @@ def memory_note(config: ConfigDict, devices: int) -> str | None:
     if not module.MUCH_MEMORY:
         return None
     rows, side = config.batch_size // config.accumulate // devices, config.data.crop_size // config.scale
-    gib = kept_for_gradient(module, (rows, side, side, config.channels)) / 2**30
+    gib = kept_for_gradient(module, (rows, side, side, module.inputs)) / 2**30
     return (
         f"{config.generator.network}: the features that wait for the gradient take {gib:.2f} GiB on each device, and a "
         "step takes two to three times as much in all. A smaller batch_size or crop_size takes less, and so does "

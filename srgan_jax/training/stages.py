@@ -142,7 +142,7 @@ def create_stage(config: ConfigDict) -> Stage:
 
     def init(key: Key) -> State:
         lr_size, hr_size = config.data.crop_size // config.scale, config.data.crop_size - config.jitter
-        lr = jnp.zeros((1, lr_size, lr_size, config.channels))
+        lr = jnp.zeros((1, lr_size, lr_size, generator.inputs))
         tx = create_optimizer(optimizer, generator_rate, output_rate=optimizer.output_rate)
         networks = {"g": create_network(generator, key, lr, tx)}
         if adversarial:

@@ -4,7 +4,8 @@ A step is a pure function, step(state, batch, frozen, key) -> (state, metrics):
   state    {"g": NetworkState} or {"g": …, "d": …}
   batch    what data.loader makes: {"hr": uint8 crops with a margin, "turn": int32}; and "lr", levels of 0..255, where
            LR is another than the bicubic reduction (stages.with_degradation). Crops of measurements are float32, and
-           have a last channel that is 1 where a pixel has a value and 0 in holes (data.arrays)
+           have a last channel that is 1 where a pixel has a value and 0 in holes, and may have a guide before it
+           (data.arrays)
   frozen   {network: parameters} that a step reads and never changes. They are passed and not closed over, lest a
            network of 80 MB be baked into the program.
   key      a PRNG key of this step, for the terms that draw random numbers
@@ -24,6 +25,7 @@ from ml_collections import ConfigDict
 from srgan_jax import images
 from srgan_jax.images.resize import MARGIN_LR, downscale_crops
 from srgan_jax.losses import Context
+from srgan_jax.models.layers import subpixels
 from srgan_jax.training.state import NetworkState, forward, generate
 from srgan_jax.types import Images, Key, Logits, LRImages, Params, Scalar, Terms
 
@@ -59,17 +61,23 @@ class Losses:
         return Context(sr, hr, scale=self.scale, jitter=self.jitter, frozen=bound, **options)
 
 
-def degrade(batch: Batch, scale: int) -> tuple[LRImages, Images]:
+def degrade(batch: Batch, scale: int, *, channels: int | None = None) -> tuple[LRImages, Images]:
     """Crops with a margin -> (LR in [0, 1], HR in [-1, 1]), flipped and turned.
+
+    Of measurements only the first `channels` are reduced. Those after them are a guide, which LR has in its last
+    channels (models.GuidedSR).
 
     LR is made first and turned afterwards, so that it equals, bit for bit, a crop of the whole picture's LR.
     """
     margin = MARGIN_LR * scale
     crops = batch["hr"][..., :-1] if are_measurements(batch) else batch["hr"]
-    lr = batch["lr"] if "lr" in batch else downscale_crops(crops, scale)
-    lr = images.turn(lr, batch["turn"])
+    lr = batch["lr"] if "lr" in batch else downscale_crops(crops[..., :channels], scale)
+    lr = images.lr_to_unit(images.turn(lr, batch["turn"]))
     hr = images.turn(crops[:, margin:-margin, margin:-margin], batch["turn"])
-    return images.lr_to_unit(lr), images.hr_to_signed(hr)
+    if channels is not None and hr.shape[-1] > channels:
+        guide = images.lr_to_unit(hr[..., channels:])
+        lr, hr = jnp.concatenate([lr, subpixels(guide, scale)], -1), hr[..., :channels]
+    return lr, images.hr_to_signed(hr)
 
 
 def are_measurements(batch: Batch) -> bool:
@@ -90,7 +98,7 @@ def run_generator(
     g: NetworkState, batch: Batch, *, losses: Losses, config: ConfigDict
 ) -> tuple[LRImages, Images, Outputs, Callable, Params]:
     """G's one forward pass of a step -> (LR, HR, G's outputs, the pullback to its parameters, BatchNorm statistics)."""
-    lr, hr = degrade(batch, config.scale)
+    lr, hr = degrade(batch, config.scale, channels=config.channels)
 
     def run(params: Params) -> tuple[Outputs, Params]:
         given, batch_stats = generate(g, params, lr, outputs=losses.outputs, train=not config.hold_batch_norm)

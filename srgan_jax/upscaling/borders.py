@@ -107,7 +107,7 @@ def check_layers(module: GeneratorNetwork, variables: Variables) -> None:
         with nn.intercept_methods(_interceptor(stand_in, stand_in)):
             return module.apply(variables, lr, train=False)
 
-    lr = jax.ShapeDtypeStruct((1, side, side, module.channels), jnp.float32)
+    lr = jax.ShapeDtypeStruct((1, side, side, module.inputs), jnp.float32)
     for place, operation in _operations(jax.make_jaxpr(enlarge)(variables, lr).jaxpr):
         if _sees_several_pixels(operation):
             _refuse(place, f"the operation {operation.primitive.name} sees several pixels at a time")

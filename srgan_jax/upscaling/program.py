@@ -81,7 +81,7 @@ def enlarge_windows(
     Args:
       variables: of `module`; of a residual network, which has no BatchNorm, its parameters from `stack_blocks`.
       features: memory of features_shape(…), whatever is in it.
-      windows: levels of an integer dtype, or float32 in [0, 1], [N, h, w, channels or 1], h and w multiples of `block`.
+      windows: levels of an integer dtype, or float32 in [0, 1], [N, h, w, inputs or 1], h and w multiples of `block`.
       lengths: how many rows and columns each window has; the others are not looked at.
       module: the network.
       block: LR pixels, the side of the blocks.
@@ -92,7 +92,7 @@ def enlarge_windows(
     """
     floating = jnp.issubdtype(windows.dtype, jnp.floating)
     lr = windows if floating else windows.astype(jnp.float32) / jnp.iinfo(windows.dtype).max
-    lr = jnp.broadcast_to(lr, (*lr.shape[:3], module.channels))
+    lr = jnp.broadcast_to(lr, (*lr.shape[:3], module.inputs))
     n, height, width, _ = windows.shape
     blocks, scale = _Blocks(lengths, block), module.scale
     parts = _residual_parts if isinstance(module, ResidualGenerator) else _single_part

@@ -36,9 +36,9 @@ class Enlargement:
     todo: int
 
     @classmethod
-    def prepare(cls, item: Any, lr: Pixels, *, channels: int, scale: int) -> "Enlargement":
-        """Take the memory for the result of a network of this scale and number of channels."""
-        height, width, groups = lr.shape[0], lr.shape[1], lr.shape[2] if channels == 1 else 1
+    def prepare(cls, item: Any, lr: Pixels, *, groups: int, channels: int, scale: int) -> "Enlargement":
+        """Take the memory for the result of a network of this scale, which gives so many channels of each group."""
+        height, width = lr.shape[:2]
         sr = np.empty((scale * height, scale * width, groups * channels), lr.dtype)
         return cls(item, lr, sr, work=height * width * groups, todo=height * width * groups)
 

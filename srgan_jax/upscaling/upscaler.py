@@ -84,6 +84,8 @@ class Upscaler:
     ):
         check_tile(tile)
         self.generator, self.tile, self.ensemble, self.progress = generator, tile, ensemble, progress
+        if ensemble and generator.module.inputs != generator.module.channels:
+            raise InputError("a network with a guide cannot average over flips and turns; leave the ensemble out.")
         margin = generator.module.receptive_radius
         if 0 < tile < margin:
             _log.warning(
@@ -154,10 +156,16 @@ class Upscaler:
                 yield done.item, done.sr
 
     def _prepare(self, item: Item, lr: Pixels) -> Enlargement:
-        channels = self.module.channels
-        if lr.shape[2] not in (1, channels) and channels != 1:
+        channels, inputs = self.module.channels, self.module.inputs
+        if inputs != channels and lr.shape[2] != inputs:
+            raise InputError(
+                "the network needs a guide, a picture of the result's size, beside what it enlarges; in Python "
+                "Generator.upscale_values(values, guide=…) takes both."
+            )
+        if lr.shape[2] not in (1, inputs) and inputs != 1:
             raise InputError(f"the network enlarges pictures of {channels} channels, this one has {lr.shape[2]}.")
-        return Enlargement.prepare(item, lr, channels=channels, scale=self.module.scale)
+        groups = lr.shape[2] if inputs == 1 else 1
+        return Enlargement.prepare(item, lr, groups=groups, channels=channels, scale=self.module.scale)
 
     def _cut(self, picture: Enlargement) -> Iterator[Tile]:
         lengths, margin = picture.lr.shape[:2], self.module.receptive_radius
@@ -168,7 +176,7 @@ class Upscaler:
         )
         sizes = tuple(math.ceil(length / count) for length, count in zip(lengths, counts, strict=True))
         for group in range(0, picture.sr.shape[2], self.module.channels):
-            of_lr = slice(group, group + min(self.module.channels, picture.lr.shape[2]))
+            of_lr = slice(group, group + min(self.module.inputs, picture.lr.shape[2]))
             of_sr = slice(group, group + self.module.channels)
             yield from Tile(picture, (0, 0), lengths, margin, (of_lr, of_sr), canvas, block).cut(sizes)
 
