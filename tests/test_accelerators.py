@@ -1,0 +1,81 @@
+"""What benchmarks/accelerators.py reads out of compiled programs, and the page that it makes of it."""
+
+import json
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.append(str(ROOT / "benchmarks"))
+import accelerators  # noqa: E402
+
+HLO = """
+  %all-reduce.1 = f32[64,64]{1,0:T(8,128)} all-reduce(%fusion), channel_id=1, to_apply=%add
+  %all-reduce.2 = (bf16[10]{0}, f32[3,3]{1,0}) all-reduce(%a, %b), replica_groups={{0,1}}
+  %start = (f32[8]{0}, f32[32]{0}) all-gather-start(%c), dimensions={0}
+  %done = f32[32]{0} all-gather-done(%start)
+  %other = f32[5]{0} add(%all-reduce.1, %d)
+  ROOT %permute = pred[7]{0} collective-permute(%e), source_target_pairs={{0,1}}
+"""
+MEASURED = {"flop": 197e12, "bytes": 819e9 * 2, "temporaries": 1e6, "arguments": 1e6, "compile_seconds": 3.0}
+
+
+def test_collectives_are_counted_with_their_bytes():
+    assert accelerators.collectives(HLO) == {
+        "all-reduce": {"count": 2, "bytes": 4 * 64 * 64 + 2 * 10 + 4 * 9},
+        "all-gather": {"count": 1, "bytes": 4 * (8 + 32) // 2},
+        "collective-permute": {"count": 1, "bytes": 7},
+    }
+
+
+def test_the_longest_time_bounds_a_step():
+    chip = accelerators.CHIPS["v5e"]
+    measured = MEASURED | {"collectives": {"all-reduce": {"count": 1, "bytes": 100e9}}}
+    assert accelerators.bounds(measured, chip, 8) == pytest.approx({"arithmetic": 1, "memory": 2, "links": 2 * 7 / 8})
+    assert accelerators.bounds(measured, chip, 1)["links"] == 0
+
+
+def test_the_page(tmp_path):
+    entry = MEASURED | {"stage": "SRResNet-MSE", "chip": "v5e", "count": 8, "batch": 16, "collectives": {}}
+    (tmp_path / "record.json").write_text(json.dumps({"a": entry}))
+    accelerators.main(["--page", "--record", str(tmp_path / "record.json"), "--out", str(tmp_path / "page.md")])
+    page = (tmp_path / "page.md").read_text(encoding="utf-8")
+    assert "| SRResNet-MSE | 8 × v5e | 16 | 197.000 | 1638.00 | 1 | 0, 0.0 | 1000.00 | **2000.00** | 0.00 |" in page
+    assert "**projection** that assumes 50% of the bound" in page and "v5e 197, 819, 100" in page
+
+
+def test_the_committed_page_is_what_its_record_makes():
+    if not accelerators.RECORD.exists():
+        pytest.skip("nothing has been compiled yet")
+    record = json.loads(accelerators.RECORD.read_text(encoding="utf-8"))
+    assert accelerators.PAGE_FILE.read_text(encoding="utf-8") == accelerators.page(record)
+
+
+PROGRAM = """
+import accelerators, jax
+from jax.experimental import topologies
+from srgan_jax.configs import srresnet_mse
+config = srresnet_mse.get_config()
+config.generator.features, config.generator.num_blocks, config.data.crop_size = 16, 1, 32
+config.batch_size, config.dtype = 16, "bfloat16"
+devices = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x4").devices
+print(accelerators.json.dumps(accelerators.measure(config, devices)))
+"""
+
+
+@pytest.mark.slow
+def test_between_the_chips_there_are_sums_alone(tmp_path):
+    """Of the gradients, of BatchNorm's statistics, and of the metrics: no more bytes than these have."""
+    pytest.importorskip("libtpu")
+    environment = {"PYTHONPATH": f"{ROOT / 'benchmarks'}:{ROOT}:{':'.join(sys.path)}", "PATH": "/usr/bin:/bin"}
+    environment |= {"HOME": str(tmp_path), "TPU_SKIP_MDS_QUERY": "1", "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True, timeout=600
+    )
+    measured = json.loads(done.stdout.splitlines()[-1])
+    assert set(measured["collectives"]) == {"all-reduce"}
+    parameters = 4 * (9 * 9 * 3 * 16 + 16 + 3 * 9 * 16 * 16 + 2 * (9 * 16 * 64 + 64) + 9 * 9 * 16 * 3 + 3)
+    assert parameters * 0.4 < measured["collectives"]["all-reduce"]["bytes"] < parameters * 1.2
+    assert measured["flop"] > 0 and measured["bytes"] > 0
