@@ -6,6 +6,7 @@ import re
 import shutil
 from collections.abc import Callable
 
+import jax
 import numpy as np
 
 from srgan_jax.configs import real_photos
@@ -123,8 +124,6 @@ def degraded_sets(folder: pathlib.Path, arguments) -> list[str]:
     out, margin = folder / "sets" / "degraded", MARGIN_LR * SCALE
     for part in ("HR", f"LRx{SCALE}"):
         (out / part).mkdir(parents=True, exist_ok=True)
-    import jax
-
     for number, path in enumerate(sorted((source / "HR").iterdir())):
         hr = decode_image(path)
         hr = hr[: hr.shape[0] // SCALE * SCALE, : hr.shape[1] // SCALE * SCALE]
