@@ -4,7 +4,7 @@ python train.py --config configs/finetune.py --workdir runs/tissue --config.init
     --config.vgg_weights=VGG19 --config.data.path=PICTURES \
     --config.eval_data=tissue=HELD_OUT,Set5=SET5
 
-RUN is a run of configs/srgan_consistent.py. The recipe is that one, with a quarter of its rate, and begins in two
+RUN is a run of configs/srgan_consistent.py. The recipe is that one, with a lower rate, and begins in two
 steps: first D alone learns the new domain, then G's later half with D. After that both networks learn as a whole. The
 evaluation of both domains shows what G learns of the new one, and what it forgets of the old one.
 

@@ -23,10 +23,10 @@ def get_config():
     config.stage = "adversarial"
     config.num_steps = 5_000
     config.batch_size = 8
-    config.ema_decay = 0.999
+    config.ema_decay = 0.995
     config.jitter = 15
     config.hold_batch_norm = True
-    config.discriminator_first = 250
+    config.discriminator_first = 100
     config.discriminator.features = 32
     config.discriminator.head = "pool"
     config.losses.mse = 0.0
@@ -38,10 +38,11 @@ def get_config():
     config.losses.pre34 = 0.5
     config.losses.pre44 = 0.5
     config.losses.pre54 = 0.5
-    config.losses.adversarial = 5e-3
+    config.losses.adversarial = 1e-2
+    config.optimizer.learning_rate = 3e-4
     config.optimizer.b2 = 0.99
-    config.optimizer.generator_warmup_steps = 500
-    config.optimizer.decay_at = (3_000, 4_250)
+    config.optimizer.generator_warmup_steps = 100
+    config.optimizer.decay_at = (2_600, 4_000)
     config.optimizer.decay_factor = 0.5
     config.eval_metrics = "psnr,ssim,lr_psnr,contrast,grid"
     config.eval_every = 500

@@ -38,6 +38,8 @@ MODELS = {
     "srgan_vgg22": "SRGAN-VGG22",
 }
 FIRST = "srresnet_mse"
+# How much of FIRST, which it began with, is mixed into a model's parameters (Wang et al., ESRGAN, section 3.4).
+BLENDED = {"srgan_consistent": 0.15}
 PAPERS = MODELS.keys() - {"srgan_consistent"}
 
 CARD = """# {name}
@@ -154,6 +156,12 @@ def model_card(name: str, file: pathlib.Path, arguments) -> str:
     paper = release.paper_config(name if name in PAPERS else "srgan_vgg54")
     results = json.loads((arguments.out / "eval" / name / "results.json").read_text(encoding="utf-8"))
 
+    start = f", from {SHIPPED[FIRST]}" if config.stage == "adversarial" else ""
+    if name in BLENDED:
+        start += (
+            f".\n  The parameters are {BLENDED[name]:.0%} those of {SHIPPED[FIRST]} and the rest those of this training"
+        )
+
     def scores(protocol):
         means = [dataset["mean"][protocol] for dataset in results["datasets"].values()]
         return " | ".join(f"{mean['psnr']:.2f} / {mean['ssim']:.4f}" for mean in means)
@@ -166,7 +174,7 @@ def model_card(name: str, file: pathlib.Path, arguments) -> str:
         steps=int(last_checkpoint(name, arguments).name),
         batch=config.batch_size,
         crop=config.data.crop_size,
-        start=f", from {SHIPPED[FIRST]}" if config.stage == "adversarial" else "",
+        start=start,
         paper=paper.num_steps,
         machine=arguments.machine,
         hours=hours(arguments.out / name / "metrics.jsonl"),
@@ -205,7 +213,8 @@ def main():
         train(name, arguments)
         half = arguments.out / f"{name}.safetensors"
         checkpoint = result_of(name, arguments)
-        run("-m", "srgan_jax.weights", "release", checkpoint, "--half", "-o", half)
+        blend = ("--blend-with", SHIPPED[FIRST], "--blend", BLENDED[name]) if name in BLENDED else ()
+        run("-m", "srgan_jax.weights", "release", checkpoint, *blend, "--half", "-o", half)
         evaluate(half, arguments.out / "eval" / name, arguments.data, vs=checkpoint)
         if name in SHIPPED:
             shipped = arguments.pretrained / f"{SHIPPED[name]}.safetensors"

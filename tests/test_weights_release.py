@@ -67,6 +67,23 @@ def test_a_release_comes_back_exactly(variables, tmp_path):
     assert srgan_jax.load(again).sha256() == generator.sha256()
 
 
+def test_what_lies_between_two_generators_can_be_released(variables, tmp_path, capsys):
+    others = jax.tree.map(lambda array: array + np.float32(0.25), variables)
+    info = {"config": {"seed": 1}, "evaluation": {"old": 1}, "license": "mine"}
+    release.write_release(tmp_path / "a.safetensors", ARCHITECTURE, variables, info=info)
+    release.write_release(tmp_path / "b.safetensors", ARCHITECTURE, others)
+    a, b, out = (str(tmp_path / f"{name}.safetensors") for name in ("a", "b", "out"))
+    main(["release", a, "--blend-with", b, "--blend", "0.2", "-o", out])
+    mixed = generators.load(out)
+    for array, expected in zip(*map(jax.tree.leaves, (mixed.variables, variables)), strict=True):
+        np.testing.assert_allclose(array, expected + 0.05, rtol=1e-6, atol=1e-7)
+    about = {"with": "b.safetensors", "share": 0.2, "sha256": generators.load(b).sha256()}
+    assert mixed.info == {"config": {"seed": 1}, "license": "mine", "consistent": False, "blend": about}
+    with pytest.raises(SystemExit, match="2"):
+        main(["release", a, "--blend", "0.2", "-o", out])
+    assert "--blend and --blend-with need each other" in capsys.readouterr().err
+
+
 def test_half_precision_is_read_as_float32(variables, tmp_path):
     path = tmp_path / "half.safetensors"
     release.write_release(path, ARCHITECTURE, variables, half=True)

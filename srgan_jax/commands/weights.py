@@ -28,9 +28,21 @@ def release(arguments: argparse.Namespace) -> None:
     from srgan_jax.weights.release import write_release
 
     generator = generators.load(arguments.input, step=arguments.step).folded()
+    if arguments.blend_with is not None:
+        generator = _blended(generator, generators.load(arguments.blend_with).folded(), arguments.blend)
     info = _described(generator, arguments)
     write_release(arguments.out, generator.architecture, generator.variables, info=info, half=arguments.half)
     print(f"{arguments.out}: {generator.name}")
+
+
+def _blended(first: "Generator", second: "Generator", share: float) -> "Generator":
+    """What lies between two generators, with what is known of the first one's training."""
+    from srgan_jax.upscaling import blend
+
+    mixed = blend(first, second, share)
+    about = {"with": pathlib.PurePath(second.name).name, "share": share, "sha256": second.sha256()}
+    info = {name: value for name, value in first.info.items() if name != "evaluation"}
+    return dataclasses.replace(mixed, info=info | mixed.info | {"blend": about})
 
 
 def push(arguments: argparse.Namespace) -> None:
@@ -153,6 +165,12 @@ def parse_arguments(args: Sequence[str] | None = None) -> argparse.Namespace:
         "file to write, ending in .safetensors",
     )
     _add_description(subparser)
+    subparser.add_argument(
+        "--blend-with", metavar="CKPT", help="mix in another generator of the same architecture, by --blend"
+    )
+    subparser.add_argument(
+        "--blend", type=float, metavar="SHARE", help="of the other generator, from 0 (IN alone) to 1 (the other alone)"
+    )
 
     what = "upload the generator of a run, with a model card, to the Hugging Face Hub"
     subparser = commands.add_parser("push", help=what, description=what)
@@ -199,7 +217,10 @@ def parse_arguments(args: Sequence[str] | None = None) -> argparse.Namespace:
     subparser.add_argument("--layout", help="of a state dict: the project whose names of arrays it has")
     subparser.add_argument("--scale", type=int, help="of a network with several scales, the one to export")
     add_version(parser)
-    return parser.parse_args(args)
+    parsed = parser.parse_args(args)
+    if (getattr(parsed, "blend", None) is None) != (getattr(parsed, "blend_with", None) is None):
+        parser.error("--blend and --blend-with need each other")
+    return parsed
 
 
 def run(args: Sequence[str] | None = None) -> None:

@@ -127,9 +127,9 @@ WRITERS: dict[str, Callable[[_Model, Operation], None]] = {
 
 
 def onnx_model(generator: Generator) -> "onnx.ModelProto":
-    """Write a generator down as an onnx.ModelProto: "lr" [batch, inputs, height, width] -> "sr", `scale` times as large.
+    """Write a generator down as an onnx.ModelProto: "lr" [batch, C, height, width] -> "sr", `scale` times as large.
 
-    Images are in [0, 1], and SR is not clipped. BatchNorm is folded into the convolutions.
+    C is the network's `inputs`. Images are in [0, 1], and SR is not clipped. BatchNorm is folded into the convolutions.
     """
     from onnx import TensorProto, helper
 

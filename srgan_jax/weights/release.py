@@ -68,7 +68,7 @@ def write_release(
 
 def without_folders(config: dict[str, Any]) -> dict[str, Any]:
     """Return a run's config with only the last part of each path, because the rest tells of the machine alone."""
-    paths = ("path", "init_from", "vgg_weights", "eval_data")
+    paths = ("path", "guide", "init_from", "vgg_weights", "teacher", "eval_data")
     return {
         field: without_folders(value)
         if isinstance(value, dict)
