@@ -215,7 +215,7 @@ def main():
         checkpoint = result_of(name, arguments)
         blend = ("--blend-with", SHIPPED[FIRST], "--blend", BLENDED[name]) if name in BLENDED else ()
         run("-m", "srgan_jax.weights", "release", checkpoint, *blend, "--half", "-o", half)
-        evaluate(half, arguments.out / "eval" / name, arguments.data, vs=checkpoint)
+        evaluate(half, arguments.out / "eval" / name, arguments.data, vs=None if blend else checkpoint)
         if name in SHIPPED:
             shipped = arguments.pretrained / f"{SHIPPED[name]}.safetensors"
             results = arguments.out / "eval" / name / "results.json"
