@@ -32,7 +32,7 @@ def sum_of_outer_products(x: Array, y: Array) -> Array:
     return lax.dot_general(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]), (((0,), (0,)), ((), ())))
 
 
-def in_memory(*arrays: Array) -> tuple[Array, ...]:
+def in_memory(*arrays: Array | Grid) -> tuple[Array | Grid, ...]:
     """Return the arrays (or grids of them) unchanged, and have XLA write them to memory before anything reads them.
 
     XLA prefers to compute an array inside each operation that reads it. Where 16 matrix products read the gradient of

@@ -4,7 +4,7 @@ The environment variable SRGAN_JAX_KERNELS sets it without code; `use` sets it f
 """
 
 import os
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 import jax
 
@@ -19,7 +19,7 @@ CHOICES = {"auto": frozenset(NAMES), "xla": frozenset()}
 _chosen = jax.make_user_context(None)
 
 
-def use(kernels: str = "auto", *, without: str | None = None) -> Iterator[None]:
+def use(kernels: str = "auto", *, without: str | None = None) -> AbstractContextManager[None]:
     """Choose the kernels of all that is traced within a `with` block, whatever the environment says.
 
     For example, `with use("auto", without="strided"): step = compile_step(…).lower(…)`.

@@ -11,7 +11,7 @@ each of the 16 products ⊙ is one matrix product, of the channels.
 
 import functools
 import operator
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import jax.numpy as jnp
 from jax import lax
@@ -67,7 +67,7 @@ def _windows(images: Features) -> Grid:
     return _transform(PIXELS, [[padded[:, i : i + height : 2, j : j + width : 2] for j in range(4)] for i in range(4)])
 
 
-def _transform(matrix: Iterable, grid: Grid) -> Grid:
+def _transform(matrix: Iterable, grid: Iterable) -> Grid:
     """The product M X Mᵀ of a matrix M of numbers and a grid X of arrays."""
 
     def combine(arrays):
@@ -77,7 +77,7 @@ def _transform(matrix: Iterable, grid: Grid) -> Grid:
     return _transposed(map(combine, _transposed(map(combine, grid))))
 
 
-def _transposed(grid: Sequence) -> list[list]:
+def _transposed(grid: Iterable) -> list[list]:
     """Exchange the rows and the columns of a grid of arrays, or of a matrix of numbers."""
     return [list(column) for column in zip(*grid, strict=True)]
 
