@@ -84,7 +84,7 @@ def test_what_is_missing_is_said_at_once(tmp_path, monkeypatch):
     flags = {"--hardware": "cpu", "--machine": "", "--photos": "", "--data": "", "--vgg19": "none", "--out": tmp_path}
     monkeypatch.setattr(sys, "argv", ["train_release", *(str(word) for flag in flags.items() for word in flag)])
     monkeypatch.setattr(train_release, "run", None)
-    with pytest.raises(InputError, match="srgan_vgg54 needs VGG19's weights: --vgg19 none is no file"):
+    with pytest.raises(InputError, match="srgan_consistent needs VGG19's weights: --vgg19 none is no file"):
         train_release.main()
 
 
