@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import os
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -63,7 +64,7 @@ def levels(photo: Photo) -> np.ndarray:
     return photo.colour if photo.alpha is None else np.concatenate([photo.colour, photo.alpha], axis=-1)
 
 
-def from_array(array: np.ndarray) -> Photo:
+def from_array(array: Any) -> Photo:
     """uint8 or uint16 [H, W] or [H, W, 1 to 4] -> Photo; with 2 and 4 channels the last one is alpha.
 
     Raises:
