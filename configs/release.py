@@ -14,7 +14,7 @@ cpu_srgan_vgg54     22.08 dB after 2.2 more, with pale pictures
 
 and on two cores of an AMD EPYC:
 
-cpu_srgan_consistent    29.26 dB after 1.7 hours, mixed with its start and made consistent; shipped as srgan-x4
+cpu_srgan_consistent    29.28 dB after 1.6 hours, mixed with its start and made consistent; shipped as srgan-x4
 
 The recipes for GPUs have not been run yet. docs/results.md has all results.
 """

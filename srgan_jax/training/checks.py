@@ -74,6 +74,7 @@ def check_fields(config: ConfigDict) -> None:
             f"try {max(1, crop_size // scale) * scale}."
         )
     _check_heads(config)
+    _check_guide(config)
     if config.jitter >= crop_size:
         raise InputError(f"config.jitter must be less than data.crop_size={crop_size}, got {config.jitter}.")
     if config.freeze_layers:
@@ -90,7 +91,6 @@ def _check_heads(config: ConfigDict) -> None:
             f"config.scale must be {max(heads)}, the largest of the generator's scales, got {config.scale}: crops are "
             "cut for it, and evaluation takes it."
         )
-    _check_guide(config)
     if len(heads) == 1:
         return
     if create_degradation(config.data.get("degradation", {}), scale=config.scale, channels=config.channels):
