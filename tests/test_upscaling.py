@@ -171,7 +171,7 @@ def test_memory_that_runs_out_halves_the_tile(monkeypatch, late):
     """A canvas of more than 48 pixels does not fit, from the third tile on."""
     original, sides = program.compile_enlarge(sharding.create_mesh(jax.devices()[:1])), []
 
-    class Exhausted:
+    class Exhausted(jax.Array):
         def __array__(self, *_, **__):
             raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
 

@@ -160,7 +160,7 @@ def test_importing_the_package_imports_no_jax():
     [
         ({"depth": 3}, "depth: srresnet has no such field"),
         ({"network": "rrdb"}, "network: no 'rrdb'; choose from"),
-        ({"scale": 3}, "scale must be one of 1, 2, 4, 8, 16, got 3"),
+        ({"scale": 5}, "scale must be one of 1, 2, 3, 4, 8, 16, got 5"),
         ({"num_blocks": 10**9}, "num_blocks must be a whole number from 0 to 1024, got 1000000000"),
         ({"features": "64"}, "features must be a whole number from 1 to 1024, got '64'"),
         ({"channels": 0}, "channels must be a whole number from 1 to 1024, got 0"),
