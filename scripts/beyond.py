@@ -16,8 +16,8 @@ import time
 
 import numpy as np
 
-from scripts import experiments
-from scripts.experiments import EXPERIMENTS, Experiment, Run
+from scripts import experiments, scenes
+from scripts.experiments import EXPERIMENTS, SCALE, Experiment, Run
 from scripts.train_release import hours, run
 from srgan_jax import generators, models
 from srgan_jax.commands.common import report_input_errors
@@ -31,6 +31,7 @@ from srgan_jax.images.montage import most_different_region, side_by_side
 ROOT = pathlib.Path(__file__).parents[1]
 RECORD = ROOT / "docs" / "runs" / "beyond.json"
 METRICS = "psnr,ssim,lpips_alex,lr_psnr,contrast,grid"
+COLUMNS = ("", "updates", "minutes")
 REGION = 128  # HR pixels, the side of the pictures of a strip
 
 PAGE = """# Beyond the paper: small experiments
@@ -94,8 +95,8 @@ def cost(method) -> dict:
     }
 
 
-def strip(folder: pathlib.Path, experiment: Experiment, sets, out: pathlib.Path) -> None:
-    """A row of pictures: HR and what each run makes of LR, where the first run is furthest from HR."""
+def regions(folder: pathlib.Path, experiment: Experiment, sets) -> dict[str, np.ndarray]:
+    """What each run makes of LR, and HR, {label: picture}, where the first run is furthest from HR."""
     pairs = next(pairs for pairs in sets if pairs.name == experiment.shown[0])
     stem = experiment.shown[1] or pairs.stems[0]
     _, hr, _ = pairs.pair(pairs.stems.index(stem))
@@ -104,9 +105,7 @@ def strip(folder: pathlib.Path, experiment: Experiment, sets, out: pathlib.Path)
         for trial in experiment.runs
     }
     region = most_different_region(next(iter(pictures.values())), hr, REGION)
-    save_image(
-        out, side_by_side([{label: picture[region] for label, picture in (pictures | {"original": hr}).items()}])
-    )
+    return {label: picture[region] for label, picture in (pictures | {"original": hr}).items()}
 
 
 def perform(name: str, arguments) -> dict:
@@ -119,21 +118,29 @@ def perform(name: str, arguments) -> dict:
         "out": str(folder),
     }
     data = list(arguments.data) + experiment.prepare(folder, arguments)
-    rows = []
+    rows, heat_maps = [], {}
     for trial in experiment.runs:
         trial = trial.scaled(arguments.share)
         method = trial.method or checkpoint_of(folder, trial)
         if not trial.method:
             train(folder, trial, places)
         average = f"{method}{generators.EMA}" if trial.average else str(method)
-        row = {"label": trial.label, "scores": evaluate(average, folder, trial, data), "updates": trial.updates}
+        if experiment.depth:
+            means, heat_maps[trial.label], original = scenes.score(average, folder / "scored", SCALE)
+            scores = {"rendered scenes": means}
+        else:
+            scores = evaluate(average, folder, trial, data)
+        row = {"label": trial.label, "scores": scores, "updates": trial.updates}
         if not trial.method:
             row["hours"] = hours(folder / experiments.slug(trial.label) / "metrics.jsonl")
         if experiment.costs:
             row["cost"] = cost(method)
         rows.append(row)
-    if experiment.shown:
-        strip(folder, experiment, parse_sets(data, scale=4), arguments.docs / f"beyond_{name}.png")
+    if experiment.depth:
+        shown = heat_maps | {"original": original}
+    else:
+        shown = regions(folder, experiment, parse_sets(data, scale=SCALE))
+    save_image(arguments.docs / f"beyond_{name}.png", side_by_side([shown]))
     return {"rows": rows, "machine": arguments.machine}
 
 
@@ -147,7 +154,8 @@ def section(name: str, measured: dict) -> str:
             ([row["label"], f"{row['updates']:,}" if row["updates"] else "", minutes(row)], row["scores"][dataset])
             for row in rows
         ]
-        lines += [scores_table(["", "updates", "minutes"], cells).markdown(), ""]
+        table = depth_table(cells) if experiment.depth else scores_table(COLUMNS, cells)
+        lines += [table.markdown(), ""]
     if experiment.costs:
         cells = [
             [row["label"], f"{c['parameters']:,}", f"{c['gflop']:.1f}", f"{c['seconds']:.2f}"]
@@ -155,9 +163,14 @@ def section(name: str, measured: dict) -> str:
             for c in [row["cost"]]
         ]
         lines += [Table(["", "parameters", "GFLOP", "s for 1280×720"], cells).markdown(), ""]
-    if experiment.shown:
-        lines += [f"![{', '.join(row['label'] for row in rows)}, original](beyond_{name}.png)", ""]
+    lines += [f"![{', '.join(row['label'] for row in rows)}, original](beyond_{name}.png)", ""]
     return "\n".join(lines)
+
+
+def depth_table(rows: list[tuple[list[str], dict[str, float]]]) -> Table:
+    """Scores of metrics.values, in metres."""
+    cells = [[*names, f"{s['psnr']:.2f}", f"{s['rmse']:.3f}", f"{s['mae']:.3f}"] for names, s in rows]
+    return Table([*COLUMNS, "PSNR (dB) ↑", "RMSE (m) ↓", "MAE (m) ↓"], cells)
 
 
 def minutes(row: dict) -> str:

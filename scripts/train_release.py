@@ -25,13 +25,14 @@ from srgan_jax.losses import frozen_networks, selected
 from srgan_jax.metrics import METRICS
 
 ROOT = pathlib.Path(__file__).parents[1]
-SHIPPED = {"srresnet_mse": "srresnet-x4", "srgan_consistent": "srgan-x4"}  # run -> name for srgan_jax.load
+SHIPPED = {"srresnet_mse": "srresnet-x4", "srgan_consistent": "srgan-x4", "fast": "fast-x4"}  # names for srgan_jax.load
 
-# The paper's variants (table 1) by the names of their runs, and an SRGAN of another recipe. The adversarial ones start
-# from the first (section 3.2).
+# The paper's variants (table 1) by the names of their runs, an SRGAN of another recipe, and a light network. The
+# adversarial ones start from the first (section 3.2).
 MODELS = {
     "srresnet_mse": "SRResNet-MSE",
     "srgan_consistent": "SRGAN, consistent",
+    "fast": "ECBSR, light",
     "srgan_vgg54": "SRGAN-VGG54",
     "srresnet_vgg22": "SRResNet-VGG22",
     "srgan_mse": "SRGAN-MSE",
@@ -40,16 +41,17 @@ MODELS = {
 FIRST = "srresnet_mse"
 # How much of FIRST, which it began with, is mixed into a model's parameters (Wang et al., ESRGAN, section 3.4).
 BLENDED = {"srgan_consistent": 0.15}
-PAPERS = MODELS.keys() - {"srgan_consistent"}
+ORIGINS = {"fast": "Zhang et al., ACM Multimedia 2021"}  # of networks that are not the paper's
+PAPERS = {"srgan_consistent": "srgan_vgg54", "fast": "srresnet_mse"}  # whose length a card compares with, if not its own
 
 CARD = """# {name}
 
-{what} (Ledig et al., CVPR 2017), ×4, RGB: `srgan_jax.load("{name}")`, `python upscale.py … --ckpt {name}`.
+{what} ({origin}), ×4, RGB: `srgan_jax.load("{name}")`, `python upscale.py … --ckpt {name}`.
 
 - **Learned from** {pictures}, but for 10 of them, which were held out for
   choosing. None is in Set5, Set14 or BSD100. LR pictures are bicubic reductions of them.
 - **Recipe**: `configs/release.py:{recipe}`, run by `scripts/train_release.py`; {steps:,} updates of {batch} crops of
-  {crop} × {crop} pixels{start}. The paper has {paper:,} on 350,000 ImageNet pictures.
+  {crop} × {crop} pixels{start}. The SRGAN paper has {paper:,} on 350,000 ImageNet pictures.
 - **Machine**: {machine}; {hours:.1f} hours of computing.
 - **File**: float16, {size:.1f} MB; computes in float32. SHA-256 of the arrays `{sha256}`.
 
@@ -74,6 +76,7 @@ LIMITS = {
 REMARKS = {  # on a recipe, or on what came out of it
     "cpu_srgan_vgg54": "After so few updates its pictures are pale, with a faint grid: it is shipped to be looked at\n"
     "and trained further. For enlarging photos take srresnet-x4.",
+    "cpu_fast": "It is for videos and for pages that must not wait: srresnet-x4 is better in every measure, and slower.",
     "cpu_srgan_consistent": "Its losses are not the paper's. What it gives is made consistent with the picture that\n"
     "it enlarges, as in these scores, unless one says --no-consistent.",
 }
@@ -153,7 +156,7 @@ def model_card(name: str, file: pathlib.Path, arguments) -> str:
     """What a user has to know of a shipped model."""
     recipe = f"{arguments.hardware}_{name}"
     config = release.get_config(recipe)
-    paper = release.paper_config(name if name in PAPERS else "srgan_vgg54")
+    paper = release.paper_config(PAPERS.get(name, name))
     results = json.loads((arguments.out / "eval" / name / "results.json").read_text(encoding="utf-8"))
 
     start = f", from {SHIPPED[FIRST]}" if config.stage == "adversarial" else ""
@@ -169,6 +172,7 @@ def model_card(name: str, file: pathlib.Path, arguments) -> str:
     return CARD.format(
         name=SHIPPED[name],
         what=MODELS[name],
+        origin=ORIGINS.get(name, "Ledig et al., CVPR 2017"),
         pictures=arguments.pictures,
         recipe=recipe + (f" with num_steps={arguments.steps}" if arguments.steps else ""),
         steps=int(last_checkpoint(name, arguments).name),
