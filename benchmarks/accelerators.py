@@ -35,6 +35,7 @@ from srgan_jax.training import stages
 
 ROOT = pathlib.Path(__file__).parents[1]
 RECORD, PAGE_FILE = ROOT / "docs" / "runs" / "accelerators.json", ROOT / "docs" / "accelerators.md"
+OPTIMIZERS = ("copied", "divided")
 REACHED = 0.5  # the share of the bound that a projection assumes
 
 
@@ -97,6 +98,7 @@ def compile_step(config, devices):
     """(the step compiled for devices that need not be there, seconds that this took)."""
     mesh, stage = sharding.create_mesh(devices), stages.create_stage(config)
     state = jax.eval_shape(stage.init, jax.random.key(0))
+    placement = sharding.of_state(state, mesh, split_optimizer=config.optimizer.sharded)
     side = config.data.crop_size + 2 * MARGIN_LR * config.scale
     batch = {
         "hr": jax.ShapeDtypeStruct((config.batch_size, side, side, config.channels), np.uint8),
@@ -104,7 +106,8 @@ def compile_step(config, devices):
     }
     number = jax.ShapeDtypeStruct((), np.int32)
     start = time.perf_counter()
-    compiled = sharding.compile_step(stage.step, mesh).lower(state, batch, shapes_of(stage.frozen), number).compile()
+    step = sharding.compile_step(stage.step, mesh, placement=placement)
+    compiled = step.lower(state, batch, shapes_of(stage.frozen), number).compile()
     return compiled, time.perf_counter() - start
 
 
@@ -149,9 +152,11 @@ PYTHONPATH=. python benchmarks/accelerators.py
 
 - *batch*: crops of 96 × 96 pixels on each chip.
 - *TFLOP* and *GB*: operations, and bytes to and from the chip's memory, of one step on each chip, as the compiler
-  estimates them; *MB temp.*: memory for what is computed on the way.
-- *collectives*: how many there are, and their MB. All are sums over the chips: of gradients, of BatchNorm's means and
-  squares, and of what is logged.
+  estimates them. *MB args* and *MB temp.*: memory of each chip for the state and the batch, and for what is computed on
+  the way.
+- *optimizer*: whether every chip has a copy of Adam's averages, or a part of them (`config.optimizer.sharded`).
+- *collectives*: how many there are, and their MB. They are sums over the chips, of gradients, of BatchNorm's means and
+  squares, and of what is logged; where the optimizer is divided, the parts of the parameters are gathered as well.
 - *arithmetic*, *memory*, *links*: milliseconds that each would take at the chip's published best. The longest is the
   bound of the step.
 - *steps/s* and *hours*: a **projection** that assumes {reached:.0%} of the bound, and the paper's number of updates
@@ -176,8 +181,10 @@ def rows(record: dict) -> list[list[str]]:
                 entry["stage"],
                 f"{entry['count']} × {entry['chip']}",
                 str(entry["batch"]),
+                entry["optimizer"],
                 f"{entry['flop'] / 1e12:.3f}",
                 f"{entry['bytes'] / 1e9:.2f}",
+                f"{entry['arguments'] / 1e6:.0f}",
                 f"{entry['temporaries'] / 1e6:.0f}",
                 f"{sum(c['count'] for c in calls)}, {sum(c['bytes'] for c in calls) / 1e6:.1f}",
                 *(f"**{1e3 * t:.2f}**" if name == longest else f"{1e3 * t:.2f}" for name, t in times.items()),
@@ -191,7 +198,8 @@ def rows(record: dict) -> list[list[str]]:
 
 def page(record: dict) -> str:
     """The text of docs/accelerators.md."""
-    header = ["stage", "chips", "batch", "TFLOP", "GB", "MB temp.", "collectives", "arithmetic", "memory", "links"]
+    header = ["stage", "chips", "batch", "optimizer", "TFLOP", "GB", "MB args", "MB temp.", "collectives"]
+    header += ["arithmetic", "memory", "links"]
     header += ["steps/s", "hours", "compiled in s"]
     chips = "; ".join(
         f"{name} {chip.flops / 1e12:.0f}, {chip.bandwidth / 1e9:.0f}, {chip.links / 1e9:.0f}"
@@ -206,6 +214,7 @@ def main(words=None):
     parser.add_argument("--chips", nargs="+", choices=CHIPS, default=["v5e", "v4", "v5p", "v6e"])
     parser.add_argument("--counts", nargs="+", type=int, default=[8], help="of chips (default: 8)")
     parser.add_argument("--batch", nargs="+", type=int, default=[16], help="crops on each chip (default: 16)")
+    parser.add_argument("--optimizer", nargs="+", choices=OPTIMIZERS, default=["copied"], help="how it is placed")
     parser.add_argument("--page", action="store_true", help="only write the page")
     parser.add_argument("--record", type=pathlib.Path, default=RECORD)
     parser.add_argument("--out", type=pathlib.Path, default=PAGE_FILE)
@@ -213,15 +222,16 @@ def main(words=None):
     record = json.loads(arguments.record.read_text(encoding="utf-8")) if arguments.record.exists() else {}
     with tempfile.TemporaryDirectory() as directory:
         vgg = None if arguments.page else vgg_file(directory)
-        for stage, name, count, batch in (
-            (stage, name, count, batch)
+        for stage, name, count, batch, optimizer in (
+            (stage, name, count, batch, optimizer)
             for stage in arguments.stages
             for name in arguments.chips
             for count in arguments.counts
             for batch in arguments.batch
+            for optimizer in arguments.optimizer
             if not arguments.page
         ):
-            key, topology = f"{stage} {count} {name} {batch}", CHIPS[name].topologies.get(count)
+            key, topology = f"{stage} {count} {name} {batch} {optimizer}", CHIPS[name].topologies.get(count)
             if key in record or topology is None:
                 continue
             from jax.experimental import topologies
@@ -229,8 +239,10 @@ def main(words=None):
             devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
             config = CONFIGS[stage].get_config()
             config.batch_size, config.vgg_weights, config.dtype = batch * len(devices), vgg, "bfloat16"
+            config.optimizer.sharded = optimizer == "divided"
             measured = measure(config, devices)
-            record[key] = {"stage": stage, "chip": name, "count": count, "batch": batch} | measured
+            about = {"stage": stage, "chip": name, "count": count, "batch": batch, "optimizer": optimizer}
+            record[key] = about | measured
             replace_text(arguments.record, json.dumps(record, indent=1) + "\n")
             print(f"{key}: compiled in {measured['compile_seconds']:.0f} s", flush=True)
     replace_text(arguments.out, page(record))

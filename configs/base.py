@@ -135,6 +135,7 @@ def get_config() -> ml_collections.ConfigDict:
     config.optimizer.decay_at = ()  # steps at which the rate is multiplied by decay_factor
     config.optimizer.decay_factor = 0.1
     config.optimizer.warmup_steps = 0  # steps of the warm-up of "cosine"
+    config.optimizer.sharded = False  # whether each device keeps a part of the optimizer's arrays alone (ZeRO-1)
     config.optimizer.generator_warmup_steps = 0  # updates over which G's rate rises to its full value; D's does not
 
     # Training pictures.

@@ -38,11 +38,15 @@ def test_the_longest_time_bounds_a_step():
 
 
 def test_the_page(tmp_path):
-    entry = MEASURED | {"stage": "SRResNet-MSE", "chip": "v5e", "count": 8, "batch": 16, "collectives": {}}
+    entry = MEASURED | {"stage": "SRResNet-MSE", "chip": "v5e", "count": 8, "batch": 16, "optimizer": "copied"}
+    entry |= {"collectives": {}}
     (tmp_path / "record.json").write_text(json.dumps({"a": entry}))
     accelerators.main(["--page", "--record", str(tmp_path / "record.json"), "--out", str(tmp_path / "page.md")])
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
-    assert "| SRResNet-MSE | 8 × v5e | 16 | 197.000 | 1638.00 | 1 | 0, 0.0 | 1000.00 | **2000.00** | 0.00 |" in page
+    assert (
+        "| SRResNet-MSE | 8 × v5e | 16 | copied | 197.000 | 1638.00 | 1 | 1 | 0, 0.0 | 1000.00 | **2000.00** | 0.00 |"
+        in page
+    )
     assert "**projection** that assumes 50% of the bound" in page and "v5e 197, 819, 100" in page
 
 

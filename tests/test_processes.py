@@ -26,13 +26,14 @@ ROOT = pathlib.Path(__file__).parents[1]
 TRAIN = """
 import hashlib, sys, time
 import jax
+from jax.experimental import multihost_utils
 from srgan_jax.weights import checkpoints
 from srgan_jax.training import loop
 from srgan_jax.parallel import processes, sharding
 from srgan_jax.commands.common import report_input_errors
 from test_processes import make_config
 
-workdir, steps, pause, *group = sys.argv[1:]
+workdir, steps, pause, optimizer, *group = sys.argv[1:]
 
 def telling(word, function):
     def tell(self, *arguments, **options):
@@ -41,8 +42,10 @@ def telling(word, function):
         if not step:  # a new run
             return result
         digest = hashlib.sha256()
-        for array in jax.tree.leaves(jax.device_get(state)):
-            digest.update(array.tobytes())
+        for array in jax.tree.leaves(state):
+            if not array.is_fully_addressable:  # a part of it is with another process
+                array = multihost_utils.process_allgather(array, tiled=True)
+            digest.update(jax.device_get(array).tobytes())
         print(word, digest.hexdigest(), flush=True)
         return result
     return tell
@@ -61,7 +64,7 @@ def compile_slow_step(*arguments, **options):
 sharding.compile_step = compile_slow_step
 with report_input_errors():
     processes.join(*group[:1], *map(int, group[1:]), heartbeat=10)
-    loop.train(make_config(num_steps=int(steps)), workdir)
+    loop.train(make_config(num_steps=int(steps), optimizer__sharded=optimizer == "divided"), workdir)
 """
 
 
@@ -97,8 +100,8 @@ def finish(group, status=0):
     return [out for out, _ in done]
 
 
-def train(workdir, *, count, steps):
-    return finish(start(count, ["-c", TRAIN], workdir, steps, 0))
+def train(workdir, *, count, steps, optimizer="copied"):
+    return finish(start(count, ["-c", TRAIN], workdir, steps, 0, optimizer))
 
 
 def lines(workdir):
@@ -133,12 +136,13 @@ def test_several_processes_train_and_evaluate_as_one(alone, count, tmp_path):
 
 
 @pytest.mark.slow
-def test_what_some_processes_saved_others_restore_to_the_byte(tmp_path):
+@pytest.mark.parametrize("optimizers", [("copied",) * 4, ("copied", "divided", "divided", "copied")], ids="/".join)
+def test_what_some_processes_saved_others_restore_to_the_byte(optimizers, tmp_path):
     saved = None
-    for i, count in enumerate((1, 2, 4, 1)):
+    for i, (count, optimizer) in enumerate(zip((1, 2, 4, 1), optimizers, strict=True)):
         told = [
             [line.split() for line in out.splitlines() if line.startswith(("saved", "restored"))]
-            for out in train(tmp_path, count=count, steps=2 * (i + 1))
+            for out in train(tmp_path, count=count, steps=2 * (i + 1), optimizer=optimizer)
         ]
         assert len({tuple(map(tuple, words)) for words in told}) == 1  # all processes hold the same
         words = dict(told[0])
@@ -157,7 +161,7 @@ def wait_for(condition, group):
 @pytest.mark.slow
 @pytest.mark.parametrize("victim", [0, 1])
 def test_one_killed_ends_all_and_the_run_goes_on(victim, tmp_path):
-    group = start(2, ["-c", TRAIN], tmp_path, 40, 0.5)
+    group = start(2, ["-c", TRAIN], tmp_path, 40, 0.5, "copied")
     wait_for((tmp_path / "checkpoints" / "4").exists, group)
     group[victim].kill()
     killed = time.monotonic()
@@ -171,7 +175,7 @@ def test_one_killed_ends_all_and_the_run_goes_on(victim, tmp_path):
 
 @pytest.mark.slow
 def test_a_signal_to_one_saves_the_step_on_which_all_agree(tmp_path):
-    group = start(2, ["-c", TRAIN], tmp_path, 400, 0.2)
+    group = start(2, ["-c", TRAIN], tmp_path, 400, 0.2, "copied")
     wait_for((tmp_path / "checkpoints" / "2").exists, group)
     group[1].send_signal(signal.SIGTERM)
     out = finish(group, 143)

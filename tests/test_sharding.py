@@ -1,4 +1,4 @@
-"""Eight devices compute what one does: losses, gradients, parameters and BatchNorm statistics."""
+"""Eight devices compute what one does, whether the optimizer is copied or divided."""
 
 import os
 import pathlib
@@ -28,24 +28,31 @@ config = make_tiny_config(stage="adversarial", losses__adversarial=1e-2, data__c
 stage = stages.create_stage(config)
 batches = [make_tiny_batch(config, rows=8 * accumulate, seed=seed) for seed in range(3)]
 found = {}
-for count in (1, 8):
+for name, count in (("one", 1), ("copied", 8), ("divided", 8)):
     mesh = sharding.create_mesh(jax.devices()[:count])
     assert mesh.size == count
-    state = sharding.compile_init(stage.init, mesh)(jax.random.key(0))
+    shapes = jax.eval_shape(stage.init, jax.random.key(0))
+    placement = sharding.of_state(shapes, mesh, split_optimizer=name == "divided")
+    state = sharding.compile_init(stage.init, mesh, placement)(jax.random.key(0))
     frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
-    step = sharding.compile_step(stage.step, mesh)
+    step = sharding.compile_step(stage.step, mesh, placement=placement)
     for i, batch in enumerate(batches):
         placed = sharding.place_batch(batch, mesh)
         assert placed["hr"].addressable_shards[0].data.shape[0] == 8 * accumulate // count
         state, metrics = step(state, placed, frozen, 0)
-        found[f"{count}/{i}/metrics"] = metrics
+        found[f"{name}/{i}/metrics"] = metrics
         if i in (0, 2):
-            for name, network in state.items():
+            for key, network in state.items():
                 for field, tree in (("params", network.params), ("stats", network.batch_stats),
                                     ("grads", network.opt_state[0].mu)):
-                    found[f"{count}/{i}/{name}/{field}"] = jax.device_get(tree)
+                    found[f"{name}/{i}/{key}/{field}"] = jax.device_get(tree)
     assert step._cache_size() == 1
-    assert all(array.sharding.is_fully_replicated for array in jax.tree.leaves(state))
+    for network in state.values():
+        used = jax.tree.leaves((network.params, network.batch_stats))
+        assert all(array.sharding.is_fully_replicated for array in used)
+        arrays = jax.tree.leaves(network.opt_state)
+        whole, part = (sum(a.nbytes for a in kept) for kept in (arrays, [a.addressable_data(0) for a in arrays]))
+        assert part < 0.2 * whole if name == "divided" else part == whole
 np.savez(sys.argv[1], **flatten_dict(jax.device_get(found), sep="/"))
 """
 
@@ -64,23 +71,25 @@ def found(request, tmp_path_factory):
         return dict(arrays)
 
 
-def of_both(found, part):
-    one = {key: array for key, array in found.items() if key.startswith(f"1/{part}")}
+def of_both(found, part, optimizer):
+    one = {key.removeprefix("one/"): array for key, array in found.items() if key.startswith(f"one/{part}")}
     assert one
-    return [(key[2:], array, found["8" + key[1:]]) for key, array in one.items()]
+    return [(key, array, found[f"{optimizer}/{key}"]) for key, array in one.items()]
 
 
-def test_metrics_are_the_same(found):
+@pytest.mark.parametrize("optimizer", ["copied", "divided"])
+def test_metrics_are_the_same(found, optimizer):
     for step in range(3):
-        for key, one, eight in of_both(found, f"{step}/metrics"):
+        for key, one, eight in of_both(found, f"{step}/metrics", optimizer):
             np.testing.assert_allclose(eight, one, rtol=2e-5 if step == 0 else 1e-3, err_msg=key)
 
 
+@pytest.mark.parametrize("optimizer", ["copied", "divided"])
 @pytest.mark.parametrize("network", ["g", "d"])
-def test_gradients_parameters_and_statistics_are_the_same(found, network):
+def test_gradients_parameters_and_statistics_are_the_same(found, network, optimizer):
     for step, tolerance in ((0, 2e-5), (2, 1e-3)):
         for field in ("grads", "stats", "params"):
-            for key, one, eight in of_both(found, f"{step}/{network}/{field}/"):
+            for key, one, eight in of_both(found, f"{step}/{network}/{field}/", optimizer):
                 error = np.abs(eight - one)
                 if field == "params":  # Adam turns the rounding of a vanishing gradient into a step of 1e-4
                     assert np.mean(error < 1e-6) > 0.99 and error.max() < 2.01e-4 * (step + 1), key

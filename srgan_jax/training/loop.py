@@ -81,10 +81,12 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> None:
         pictures = fingerprint(training)
         check_same_on_all_processes(json.loads(config.to_json()), pictures)
         checkpoints = stack.enter_context(contextlib.closing(Checkpoints(workdir, keep_last=config.keep_last)))
-        state = sharding.compile_init(stage.init, mesh)(jax.random.key(config.seed))
+        key = jax.random.key(config.seed)
+        placement = sharding.of_state(jax.eval_shape(stage.init, key), mesh, split_optimizer=config.optimizer.sharded)
+        state = sharding.compile_init(stage.init, mesh, placement)(key)
         start, state = checkpoints.restore(state, check=stage.check)
         if not start and config.init_from:
-            state = jax.device_put(stage.adopt(state), sharding.replicated(mesh))
+            state = jax.device_put(stage.adopt(state), placement)
         if processes.is_first():
             write_config(workdir, config)
             if not start and (warning := warning_of_start(config)):
@@ -92,7 +94,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> None:
             if changed := check_unchanged(workdir / "pictures.json", pictures):
                 print(f"Warning: {changed}. Pictures held out of training may have been trained on.", file=sys.stderr)
         frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
-        step_fn = sharding.compile_step(stage.step, mesh, seed=config.seed)
+        step_fn = sharding.compile_step(stage.step, mesh, seed=config.seed, placement=placement)
 
         log = NoLog()
         if processes.is_first():
