@@ -47,7 +47,9 @@ class Progress:
       hidden: show nothing, as for all processes but the first.
     """
 
-    def __init__(self, total: float | None, *, unit: str, done: float = 0, decimals: int = 0, hidden: bool = False):
+    def __init__(
+        self, total: float | None, *, unit: str, done: float = 0, decimals: int = 0, hidden: bool = False
+    ) -> None:
         self.total, self.unit, self.done, self._decimals = total, unit, done, decimals
         shown = not (hidden or _quiet)
         terminal = sys.stderr.isatty()

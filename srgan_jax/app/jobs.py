@@ -48,7 +48,7 @@ class Job(Generic[Result]):
         *,
         pace: float | None = None,
         clock: Callable[[], float] = time.perf_counter,
-    ):
+    ) -> None:
         self.total = 0.0  # units of work, such as pixels
         self.pace = pace
         self._work, self._clock = work, clock

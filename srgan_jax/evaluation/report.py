@@ -30,7 +30,7 @@ class Report:
     the SRGAN has invented.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._methods: dict[str, dict] = {}  # label -> results
         self._pictures: dict[tuple[str, str], dict] = {}  # (set, stem) -> region, whole, crops
 

@@ -23,7 +23,7 @@ OPSET, IR_VERSION = 17, 8
 class _Model:
     """Collects ONNX nodes and the weights that they read."""
 
-    def __init__(self, params: Params):
+    def __init__(self, params: Params) -> None:
         self.params, self.nodes, self.weights = params, [], {}
 
     def add(self, op: str, *inputs: str, output: str, **attributes) -> None:

@@ -43,7 +43,7 @@ class Context:
         jitter: int = 0,
         judge: Callable[[Images], Logits] | None = None,
         frozen: dict[str, Callable] | None = None,
-    ):
+    ) -> None:
         self.sr, self.hr, self.lr, self.scale, self.key = sr, hr, lr, scale, key
         self.estimates, self.features, self.progress = estimates, features, progress
         self.jitter, self.judge, self.frozen = jitter, judge, frozen or {}

@@ -17,7 +17,7 @@ Operation = dict[str, Any]
 class Graph:
     """Collects operations; every method takes and gives names of tensors."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.operations: list[Operation] = []
 
     def _add(self, op: str, *inputs: str, output: str = "", **attributes) -> str:

@@ -188,7 +188,7 @@ def invention_map(enlarged: Photo, expected: Photo, *, highest: float | None = N
 class _Progress:
     """The pictures that are done, in fractions, with the megapixels of the results per second."""
 
-    def __init__(self, pictures: int, *, skipped: int):
+    def __init__(self, pictures: int, *, skipped: int) -> None:
         hidden = not processes.is_first()
         self._bar = Progress(pictures, unit="picture", done=skipped, decimals=2, hidden=hidden)
         self._start, self._megapixels = time.perf_counter(), 0.0

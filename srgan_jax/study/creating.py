@@ -255,7 +255,7 @@ def _sample(sources: Sources, count: int | None, seed: int) -> Sources:
 class _Writer:
     """Writes pictures in such a way that their files say nothing about the method."""
 
-    def __init__(self, folder: pathlib.Path, sources: Sources):
+    def __init__(self, folder: pathlib.Path, sources: Sources) -> None:
         self._folder, self._sources = folder, sources
         self._secret = secrets.token_bytes(32)
         self._seen: set[bytes] = set()  # digests of the pixels of the test's pictures

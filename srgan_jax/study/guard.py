@@ -27,7 +27,7 @@ class Buckets:
 
     LARGEST = 10_000  # keys that are remembered
 
-    def __init__(self, *, rate: float, burst: int, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, *, rate: float, burst: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._left: dict[str, tuple[float, float]] = {}  # key -> how many are left, and when that was
 
@@ -52,7 +52,7 @@ class Guard:
       buckets: the limit of requests for each client's address.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], buckets: Buckets):
+    def __init__(self, app: ASGIApp, *, hosts: Iterable[str], buckets: Buckets) -> None:
         self._app, self._hosts, self._buckets = app, frozenset(host.lower() for host in hosts), buckets
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

@@ -69,7 +69,7 @@ def create_app(
 class _Site:
     """The pages. Every method answers one route."""
 
-    def __init__(self, folder: pathlib.Path, store: Store, *, guarded: bool):
+    def __init__(self, folder: pathlib.Path, store: Store, *, guarded: bool) -> None:
         self._folder, self._store, self._guarded = folder, store, guarded
         self._design = designs.read_design(folder)
         self._texts = texts.read_texts(folder / designs.TEXTS)

@@ -64,7 +64,7 @@ class Row(NamedTuple):
 class Refused(Exception):
     """An answer is not stored. `reason` is "again", "order", "score" or "early"."""
 
-    def __init__(self, reason: str):
+    def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
@@ -72,7 +72,7 @@ class Refused(Exception):
 class Store:
     """The answers of one study. All methods may be called from any thread."""
 
-    def __init__(self, path: str | pathlib.Path):
+    def __init__(self, path: str | pathlib.Path) -> None:
         """Open the file that `create_store` has written.
 
         Raises:

@@ -188,7 +188,7 @@ def interruption(step: int, signal_name: str) -> Interrupted:
 class Window:
     """Metrics of the steps since the last report. Lets one step be under way while the next is prepared."""
 
-    def __init__(self, batch_size: int):
+    def __init__(self, batch_size: int) -> None:
         self._batch_size = batch_size
         self._metrics, self._waited, self._start = [], 0.0, time.perf_counter()
 

@@ -17,7 +17,7 @@ class OptionError(InputError):
       problem: what is wrong with its value.
     """
 
-    def __init__(self, option: str, problem: str):
+    def __init__(self, option: str, problem: str) -> None:
         super().__init__(f"{option}: {problem}")
         self.option, self.problem = option, problem
 

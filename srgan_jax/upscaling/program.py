@@ -117,7 +117,7 @@ class _Blocks:
       side: of a block, in LR pixels.
     """
 
-    def __init__(self, lengths: Lengths, side: int):
+    def __init__(self, lengths: Lengths, side: int) -> None:
         self.lengths, self.side = lengths, side
         self.rows, self.columns = jnp.max(-(-lengths // side), axis=0)
 

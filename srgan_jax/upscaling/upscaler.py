@@ -81,7 +81,7 @@ class Upscaler:
         ensemble: bool = False,
         devices: list[jax.Device] | None = None,
         progress: Callable[[float, float], object] = lambda share, pixels: None,
-    ):
+    ) -> None:
         check_tile(tile)
         self.generator, self.tile, self.ensemble, self.progress = generator, tile, ensemble, progress
         if ensemble and generator.module.inputs != generator.module.channels:
