@@ -4,6 +4,7 @@
 - tiles.py: what a tile of a picture reads and writes.
 - program.py: the compiled program, which enlarges windows of pictures block by block.
 - borders.py: how layers are computed on a part of a picture, and which layers can be.
+- spatial.py: one picture over a grid of devices that exchange their borders.
 - turns.py: the eight flips and turns of a picture, for the self-ensemble and for EXIF.
 - consistency.py: SR whose reduction is LR.
 - invention.py: how far SR leaves the picture of another generator, and a bound on it.
