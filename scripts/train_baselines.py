@@ -26,7 +26,8 @@ from srgan_jax.errors import InputError
 from srgan_jax.files import replace_text
 
 ROOT = pathlib.Path(__file__).parents[1]
-TIMED = 10  # updates of which the second half is timed
+TIMED = (10, 200)  # updates of which the second half is timed; the larger number where the smaller takes no time
+ENOUGH = 10.0  # seconds
 EVALUATIONS = 12  # of held-out pictures in the course of a run
 INTERPOLATIONS = ("nearest", "bicubic")
 SHIPPED = {network: f"{network}-x4" for network in ("srcnn", "espcn", "vdsr", "drcn")}  # names for srgan_jax.load
@@ -50,12 +51,16 @@ def flags(network: str, arguments, num_steps: int, **more) -> list[str]:
 
 def seconds_per_update(network: str, arguments) -> float:
     """Train for a few updates and read how long the later ones took."""
-    workdir = arguments.out / "timed" / network
-    settings = flags(network, arguments, TIMED, eval_every=0, save_every=0, log_every=TIMED // 2)
-    run("train.py", *settings, f"--workdir={workdir}")
-    lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
-    speed = [line["images_per_second"] for line in lines if "images_per_second" in line][-1]
-    return json.loads((workdir / "config.json").read_text(encoding="utf-8"))["batch_size"] / speed
+    for updates in TIMED:
+        workdir = arguments.out / "timed" / f"{network}_{updates}"
+        settings = flags(network, arguments, updates, eval_every=0, save_every=0, log_every=updates // 2)
+        run("train.py", *settings, f"--workdir={workdir}")
+        lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        speed = [line["images_per_second"] for line in lines if "images_per_second" in line][-1]
+        batch_size = json.loads((workdir / "config.json").read_text(encoding="utf-8"))["batch_size"]
+        if updates * batch_size / speed > ENOUGH:
+            break
+    return batch_size / speed
 
 
 def make_plan(arguments) -> dict[str, int]:
