@@ -42,7 +42,8 @@ FIRST = "srresnet_mse"
 # How much of FIRST, which it began with, is mixed into a model's parameters (Wang et al., ESRGAN, section 3.4).
 BLENDED = {"srgan_consistent": 0.15}
 ORIGINS = {"fast": "Zhang et al., ACM Multimedia 2021"}  # of networks that are not the paper's
-PAPERS = {"srgan_consistent": "srgan_vgg54", "fast": "srresnet_mse"}  # whose length a card compares with, if not its own
+# The paper's run whose length a card compares with, where the model is not the paper's.
+PAPERS = {"srgan_consistent": "srgan_vgg54", "fast": "srresnet_mse"}
 
 CARD = """# {name}
 
@@ -76,7 +77,7 @@ LIMITS = {
 REMARKS = {  # on a recipe, or on what came out of it
     "cpu_srgan_vgg54": "After so few updates its pictures are pale, with a faint grid: it is shipped to be looked at\n"
     "and trained further. For enlarging photos take srresnet-x4.",
-    "cpu_fast": "It is for videos and for pages that must not wait: srresnet-x4 is better in every measure, and slower.",
+    "cpu_fast": "It is for videos and for pages that must not wait. Where there is time, take srresnet-x4.",
     "cpu_srgan_consistent": "Its losses are not the paper's. What it gives is made consistent with the picture that\n"
     "it enlarges, as in these scores, unless one says --no-consistent.",
 }

@@ -19,7 +19,7 @@ CAMPAIGNS = {
         "A training that is killed at a random moment, half of the times while it saves, goes on and ends with the "
         "bytes of one that was never killed.",
         kills.kill,
-        tries=6,
+        tries=20,
         nightly=200,
     ),
     "damage": Campaign(
