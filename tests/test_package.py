@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -168,3 +169,21 @@ def test_a_shell_completes_the_flags(capsys):
         upscale.parse_arguments(["--print-completion", "bash"])
     assert "--strip-metadata" in capsys.readouterr().out
     assert "print_completion" not in vars(upscale.parse_arguments(["photo.jpg"]))
+
+
+def test_what_pypi_shows_links_to_the_repository(tmp_path):
+    """The release workflow rewrites its checkout; a page on PyPI has no files beside it."""
+    (tmp_path / ".ci").mkdir()
+    for name in (".ci/link_to_repository", "README.md", "pyproject.toml"):
+        (tmp_path / name).write_bytes((ROOT / name).read_bytes())
+    command = [sys.executable, tmp_path / ".ci/link_to_repository", "https://example.org/us/srgan_jax/", "v1.2.3"]
+    subprocess.run(command, check=True)
+    readme = (tmp_path / "README.md").read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)\s]+)\)", readme)
+    assert all(link.startswith(("https://", "#")) for link in links)
+    assert "](https://example.org/us/srgan_jax/raw/v1.2.3/docs/comparison.png)" in readme
+    for link in links:
+        if link.startswith("https://example.org/us/srgan_jax/"):
+            assert (ROOT / link.split("/v1.2.3/")[1].partition("#")[0]).exists(), link
+    project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert project["urls"]["Repository"] == "https://example.org/us/srgan_jax" and "Paper" in project["urls"]
