@@ -122,7 +122,7 @@ def test_a_signal_saves_and_the_same_call_goes_on(run, tmp_path, monkeypatch):
 def fake_step(monkeypatch, change=lambda count, state, metrics: (state, metrics)):
     """In place of the compiled step, one that does nothing; `change` sees the number of its call."""
 
-    def compile_step(step, mesh, *, seed):
+    def compile_step(step, mesh, *, seed, placement):
         count = iter(range(1, 1000))
         return lambda state, batch, frozen, number: change(next(count), state, {"g/loss": np.float32(1)})
 

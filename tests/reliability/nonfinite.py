@@ -66,7 +66,7 @@ def _during_a_run(setting: Setting, number: int) -> str:
     """Let the step of a run return something that is not finite at a random step."""
     bad_step, in_loss, seen = setting.rng.randrange(1, 5), setting.rng.random() < 0.5, []
 
-    def compile_step(step, mesh, *, seed):
+    def compile_step(step, mesh, *, seed, placement):
         def run(state, batch, frozen, index):
             seen.append(index)
             loss = np.float32(1)
