@@ -380,9 +380,9 @@ def test_cache_directory(monkeypatch, platform, variables, expected):
 def test_style_names_a_shipped_model(capsys):
     models = {
         tuple(flags): upscale_command.parse_arguments(["a.png", *flags]).ckpt
-        for flags in ([], ["--style", "faithful"], ["--style", "sharp"], ["--ckpt", "runs/mine"])
+        for flags in ([], ["--style", "faithful"], ["--style", "sharp"], ["--fast"], ["--ckpt", "runs/mine"])
     }
-    assert list(models.values()) == ["srresnet-x4", "srresnet-x4", "srgan-x4", "runs/mine"]
+    assert list(models.values()) == ["srresnet-x4", "srresnet-x4", "srgan-x4", "fast-x4", "runs/mine"]
     for style in upscale_command.STYLES.values():
         assert (generators.SHIPPED / f"{style}.safetensors").is_file()
     with pytest.raises(SystemExit, match="2"):
