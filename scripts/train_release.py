@@ -71,14 +71,14 @@ weights are for research use too; the Apache licence of the code does not cover 
 """
 LICENSE = "for research use only, as the photographs that the weights have learned from were published for research"
 LIMITS = {
-    "content": "It was trained for the least squared error: what cannot be known is left smooth.",
+    "content": "It was trained for the least error of the pixels: what cannot be known is left smooth.",
     "adversarial": "It invents detail that looks plausible and need not have been there.",
 }
 REMARKS = {  # on a recipe, or on what came out of it
     "cpu_srgan_vgg54": "After so few updates its pictures are pale, with a faint grid: it is shipped to be looked at\n"
     "and trained further. For enlarging photos take srresnet-x4.",
-    "cpu_fast": "It is small, for videos and for pages that must not wait. That it scores as well as srresnet-x4 says how\n"
-    "short the training of that larger network was.",
+    "cpu_fast": "It is small, for videos and for pages that must not wait. That it scores as well as srresnet-x4\n"
+    "says how short the training of that larger network was.",
     "cpu_srgan_consistent": "Its losses are not the paper's. What it gives is made consistent with the picture that\n"
     "it enlarges, as in these scores, unless one says --no-consistent.",
 }
