@@ -47,7 +47,7 @@ SHOWN = (("Set14", "img_002"), ("Set14", "img_011"), ("BSD100", "img_045"))  # i
 
 # Panels of plots: title -> what is in it.
 CURVES = {
-    "terms of G's loss": ("g/mse", "g/vgg54", "g/pre34", "g/lr_l1", "g/adversarial"),
+    "terms of G's loss": ("g/mse", "g/l1", "g/vgg54", "g/pre34", "g/lr_l1", "g/adversarial"),
     "what D thinks": ("d/real", "d/fake"),
     "norm of the gradients": ("g/grad_norm", "d/grad_norm"),
     "PSNR of held-out pictures, dB": ("held_out/psnr_y",),

@@ -7,4 +7,4 @@ from srgan_jax.app.server import serve
 LIMITS = Limits(megapixels=1, pictures=10, megabytes=50)
 
 if __name__ == "__main__":
-    serve(["srresnet-x4", "srgan-x4"], limits=LIMITS, host="0.0.0.0", port=7860)
+    serve(["srresnet-x4", "srgan-x4", "fast-x4"], limits=LIMITS, host="0.0.0.0", port=7860)
