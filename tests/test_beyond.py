@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts import beyond, experiments
+from scripts import beyond, experiments, scenes
 from srgan_jax.configs import base
 from srgan_jax.errors import InputError
 
@@ -80,3 +80,14 @@ def test_sets_that_are_made(tmp_path):
         Image.open(tmp_path / "out/sets/degraded/LRx4/a.png") as lr,
     ):
         assert hr.size == (48, 48) and lr.size == (12, 12)
+
+
+def test_rendered_scenes_are_always_the_same_and_scored_in_metres(tmp_path):
+    for folder in ("once", "again"):
+        scenes.write_scenes(tmp_path / folder, range(2))
+    depth, again = (np.load(tmp_path / folder / "depth" / "scene001.npy") for folder in ("once", "again"))
+    np.testing.assert_array_equal(depth, again)
+    assert depth.min() >= scenes.NEAREST and depth.max() <= scenes.FURTHEST and depth.std() > 0.5
+    means, result, original = scenes.score("bicubic", tmp_path / "once", 4)
+    assert 0 < means["mae"] < means["rmse"] < 1 and means["valid"] == 1
+    assert result.shape == original.shape == (scenes.SIDE, scenes.SIDE, 3)
