@@ -8,6 +8,7 @@ import sys
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import ExifTags, Image, ImageCms
 from skimage import color
 from tiny import write_bicubic_network
@@ -348,12 +349,16 @@ def test_a_network_of_another_number_of_channels(pictures, tmp_path):
 def test_command(pictures, ckpt, tmp_path):
     """As a user runs it: exit status, messages, and compiled programs kept where they belong."""
     environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")} | {"XDG_CACHE_HOME": str(tmp_path)}
+    samples = {"photometric": "rgb", "planarconfig": "contig", "extrasamples": [0] * 397}  # Pillow logs an error, too
+    tifffile.imwrite(pictures / "samples.tif", np.zeros((8, 8, 400), np.uint8), **samples)
     command = [sys.executable, "upscale.py", pictures, "-o", tmp_path / "out", "--ckpt", ckpt]
     done = subprocess.run(
         command, cwd=pathlib.Path(__file__).parents[1], env=environment, capture_output=True, text=True
     )
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert f"Error: {pictures / 'text.png'}: not an image that Pillow can read.\n" in done.stderr
+    for name in ("samples.tif", "text.png"):
+        assert f"Error: {pictures / name}: not an image that Pillow can read.\n" in done.stderr
+    assert "samples per pixel" not in done.stderr
     assert "%|" not in done.stderr and "\r" not in done.stderr  # no bar where there is no terminal
     assert f"{tmp_path / 'out' / 'rgb.png'}, 80 × 48, " in done.stdout and "2 pictures, 0.0 megapixels, " in done.stdout
     assert written(tmp_path / "out") == ["deeper/grey.png", "rgb.png"]
