@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import logging
 import os
+import signal
 import sys
 import threading
 import warnings
@@ -95,8 +96,10 @@ def _warnings_in_sentences() -> Iterator[None]:
     logger.addHandler(handler)
     logger.setLevel(logging.WARNING)
     logger.propagate = False
-    # The error that a reader raises says what is wrong with a picture. Its remarks on the way need not be seen.
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+    # The error that is raised says what is wrong, with a picture or with a disk. What is logged beside it need not be
+    # seen: readers' remarks on the way, and asyncio's tracebacks of further writes of a checkpoint that failed.
+    for name in ("PIL", "tifffile", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"PIL\.")
@@ -121,13 +124,49 @@ def _ignore_closed_loops() -> None:
         sys.excepthook = report
 
 
+_AGAIN = 3.0  # seconds
+
+
+@contextlib.contextmanager
+def _hearing_ctrl_c() -> Iterator[None]:
+    """Let Ctrl-C end a program wherever it is.
+
+    Python forgets the exception that comes in a callback of the garbage collector, and packages that are being imported
+    may make another one of it. So it is raised once more after a while, and every exception after it counts as it.
+    """
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
+    ):
+        yield
+        return
+    came = []
+
+    def interrupt(number: int, frame: object) -> None:
+        came.append(number)
+        again = threading.Timer(_AGAIN, signal.raise_signal, [signal.SIGINT])
+        again.daemon = True
+        again.start()
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except Exception:
+        if came:
+            raise KeyboardInterrupt from None
+        raise
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN if came else signal.default_int_handler)
+
+
 @contextlib.contextmanager
 def report_input_errors() -> Iterator[None]:
     """Print what a user can mend as one sentence and exit with its status; let defects keep their traceback."""
     quiet_absl()
     _ignore_closed_loops()
     try:
-        with _warnings_in_sentences():
+        with _warnings_in_sentences(), _hearing_ctrl_c():
             yield
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]

@@ -6,7 +6,6 @@ can declare a picture that no memory holds.
 
 import contextlib
 import io
-import logging
 import os
 import pathlib
 import re
@@ -31,11 +30,6 @@ with contextlib.suppress(ImportError):  # the extra [heic]
 
     pillow_heif.register_heif_opener()
 FORMATS = tuple(name for name in _KNOWN if name in Image.OPEN)
-
-# What Pillow and tifffile log about a damaged file would be printed beside the one sentence that a user gets. Programs
-# that have set up logging of their own still see it.
-for _name in ("PIL", "tifffile"):
-    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 # The extensions of these formats. Pillow opens MPO, the pictures of stereo cameras, as a kind of JPEG.
 EXTENSIONS = tuple(sorted(end for end, name in Image.registered_extensions().items() if name in (*FORMATS, "MPO")))
