@@ -13,7 +13,7 @@ import eval as eval_script
 from srgan_jax import evaluation
 from srgan_jax.commands.common import report_input_errors
 from srgan_jax.errors import InputError
-from srgan_jax.evaluation import command
+from srgan_jax.evaluation import command, pages
 from srgan_jax.images.resize import imresize
 from srgan_jax.metrics import METRICS, Metric
 
@@ -302,3 +302,9 @@ def test_the_originals_are_never_overwritten(tmp_path, photos, data, out, option
 def test_a_set_has_a_name_that_stays_in_the_folder(folder, tmp_path, name):
     with pytest.raises(InputError, match="cannot name a set of pictures"):
         evaluation.parse_sets([f"{name}={folder}"], scale=4)
+
+
+def test_names_of_pictures_are_text_alone_on_a_page():
+    template = pages.environment().from_string("{{ name }} {{ drawing | safe }}")
+    shown = template.render(name="a\x1b[31m<b>", drawing="<i>\x07</i>")
+    assert shown == r"a\x1b[31m&lt;b&gt; <i>\x07</i>"

@@ -16,10 +16,19 @@ from srgan_jax.images.montage import as_rgb
 if TYPE_CHECKING:
     import jinja2
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and line breaks
+
+
+def _visible(value: object) -> object:
+    """A text whose control characters, which names of pictures may have, are escapes such as "\\x1b"."""
+    if not isinstance(value, str):
+        return value
+    return type(value)(_CONTROL.sub(lambda match: repr(match[0])[1:-1], value))
+
 
 @functools.cache
 def environment() -> "jinja2.Environment":
-    """The templates, in which every value is escaped.
+    """The templates, in which every value is escaped, control characters as well.
 
     Raises:
       InputError: Jinja2 is not installed.
@@ -36,7 +45,7 @@ def environment() -> "jinja2.Environment":
 
     loader = jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates")
     options = {"autoescape": True, "undefined": jinja2.StrictUndefined, "trim_blocks": True, "lstrip_blocks": True}
-    templates = jinja2.Environment(loader=loader, **options)
+    templates = jinja2.Environment(loader=loader, finalize=_visible, **options)
     templates.filters["code"] = code
     return templates
 
