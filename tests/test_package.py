@@ -188,3 +188,36 @@ def test_what_pypi_shows_links_to_the_repository(tmp_path):
             assert (ROOT / link.split("/v1.2.3/")[1].partition("#")[0]).exists(), link
     project = tomllib.loads((tmp_path / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["urls"]["Repository"] == "https://example.org/us/srgan_jax" and "Paper" in project["urls"]
+
+
+@pytest.mark.parametrize("then", ["time.sleep(60)", "raise ImportError('an extension could not be initialised')"])
+def test_ctrl_c_ends_a_program_that_loses_the_exception(then):
+    """As the garbage collector's callbacks do, and packages while they are imported."""
+    done = run_python(
+        f"""
+        import signal, time
+        from srgan_jax.commands.common import report_input_errors
+        with report_input_errors():
+            try:
+                signal.raise_signal(signal.SIGINT)
+            except KeyboardInterrupt:
+                pass
+            {then}
+        """
+    )
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_what_is_logged_beside_an_error_is_not_printed():
+    done = run_python(
+        """
+        import logging
+        from srgan_jax.commands.common import report_input_errors
+        from srgan_jax.errors import InputError
+        with report_input_errors():
+            for name in ("PIL.TiffImagePlugin", "tifffile", "asyncio"):
+                logging.getLogger(name).error("a remark")
+            raise InputError("the disk is full.")
+        """
+    )
+    assert (done.returncode, done.stderr) == (2, "Error: the disk is full.\n")

@@ -135,7 +135,8 @@ def _hearing_ctrl_c() -> Iterator[None]:
     may make another one of it. So it is raised once more after a while, and every exception after it counts as it.
     """
     if (
-        threading.current_thread() is not threading.main_thread()
+        not hasattr(signal, "pthread_kill")  # Windows
+        or threading.current_thread() is not threading.main_thread()
         or signal.getsignal(signal.SIGINT) is not signal.default_int_handler
     ):
         yield
@@ -144,7 +145,8 @@ def _hearing_ctrl_c() -> Iterator[None]:
 
     def interrupt(number: int, frame: object) -> None:
         came.append(number)
-        again = threading.Timer(_AGAIN, signal.raise_signal, [signal.SIGINT])
+        # To the main thread, which may be sleeping.
+        again = threading.Timer(_AGAIN, signal.pthread_kill, [threading.main_thread().ident, signal.SIGINT])
         again.daemon = True
         again.start()
         raise KeyboardInterrupt
