@@ -141,10 +141,8 @@ def degraded_sets(folder: pathlib.Path, arguments) -> list[str]:
 
 def student(label: str, network: str, updates: int, *, teacher: bool = False) -> Run:
     """A light generator, taught by HR alone or by the shipped SRResNet as well."""
-    fields = PHOTOS
-    if not teacher:
-        fields |= {"losses.teacher_l1": 0.0, "losses.teacher_affinity": 0.0, "teacher": ""}
-    return Run(label, f"fast.py:{network}", fields, updates=updates)
+    alone = {"losses.teacher_l1": 0.0, "losses.teacher_affinity": 0.0, "teacher": ""}
+    return Run(label, f"fast.py:{network}", PHOTOS if teacher else PHOTOS | alone, updates=updates)
 
 
 def scenes(folder: pathlib.Path, arguments) -> list[str]:

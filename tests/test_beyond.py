@@ -91,3 +91,8 @@ def test_rendered_scenes_are_always_the_same_and_scored_in_metres(tmp_path):
     means, result, original = scenes.score("bicubic", tmp_path / "once", 4)
     assert 0 < means["mae"] < means["rmse"] < 1 and means["valid"] == 1
     assert result.shape == original.shape == (scenes.SIDE, scenes.SIDE, 3)
+
+
+def test_only_those_students_are_taught_that_say_so():
+    taught = {run.label: "teacher" not in run.fields for run in experiments.EXPERIMENTS["light"].runs if run.updates}
+    assert taught == {label: "SRResNet" in label for label in taught} and sum(taught.values()) == 1
