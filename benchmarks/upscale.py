@@ -2,6 +2,7 @@
 
 python benchmarks/upscale.py --out benchmarks/upscale.md                 the table of the documentation; an idle machine
 python benchmarks/upscale.py --sizes 64x64 128x96 --repeats 1            a quick look
+python benchmarks/upscale.py --sizes                                     only the time from start to end of a program
 
 All compute the same network with the same weights in float32, on the same number of threads, BatchNorm folded into the
 convolutions. PyTorch runs channels_last in inference mode, whole and in tiles of that size with our overlap; the best
@@ -16,6 +17,7 @@ import importlib.util
 import os
 import pathlib
 import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -127,23 +129,27 @@ def best_times(methods, lr, repeats):
     return times
 
 
-def latencies(folder, release, side=128):
-    """Seconds from starting Python to the written picture: ours without and with compiled programs kept, PyTorch."""
+def latencies(folder, release, repeats, side=128):
+    """{name: median seconds} from starting Python to the written picture, of commands that take turns."""
     save_image(folder / "in.png", np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
-    environment = {k: v for k, v in os.environ.items() if not k.startswith("JAX_")}
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "SRGAN_JAX_"))}
     environment |= {"XDG_CACHE_HOME": str(folder / "cache"), "JAX_PLATFORMS": "cpu"}
-    ours = [sys.executable, ROOT / "upscale.py", folder / "in.png", "-o", folder / "out.png", "--ckpt", release]
-    theirs = [sys.executable, __file__, "--torch-once", folder / "in.png", release]
-    timed = {}
-    for name, command in {
-        "srgan_jax, nothing compiled yet": ours,
-        "srgan_jax, compiled in an earlier run": ours,
-        "PyTorch": theirs,
-    }.items():
-        start = time.perf_counter()
-        subprocess.run(command, env=environment, check=True, capture_output=True)
-        timed[name] = time.perf_counter() - start
-    return timed
+    ours = [sys.executable, ROOT / "upscale.py", folder / "in.png", "-o", folder / "out.png", "--ckpt"]
+    commands = {"PyTorch": ([sys.executable, __file__, "--torch-once", folder / "in.png", release], {})}
+    for name, model in {"srgan_jax": release, "srgan_jax, fast-x4": "fast-x4"}.items():
+        for kernels in ("auto", "xla"):
+            for kept in ("true", "false"):
+                described = f"{name}, kernels={kernels}, programs {'kept' if kept == 'true' else 'not kept'}"
+                settings = {"SRGAN_JAX_KERNELS": kernels, "JAX_ENABLE_COMPILATION_CACHE": kept}
+                commands[described] = ([*ours, model], settings)
+    seconds = {name: [] for name in commands}
+    for turn in range(repeats + 1):  # the first one fills the caches
+        for name, (command, settings) in commands.items():
+            start = time.perf_counter()
+            subprocess.run(command, env=environment | settings, check=True, capture_output=True)
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
 def torch_once(picture, release):
@@ -160,7 +166,7 @@ def torch_once(picture, release):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sizes", nargs="+", default=["128x128", "512x512", "750x1000"], help="HEIGHTxWIDTH of LR")
+    parser.add_argument("--sizes", nargs="*", default=["128x128", "512x512", "750x1000"], help="HEIGHTxWIDTH of LR")
     parser.add_argument("--tile", type=int, default=TILE)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--out", type=pathlib.Path, help="write the table there too")
@@ -177,10 +183,10 @@ def main():
         folder = pathlib.Path(folder)
         release = folder / "network.safetensors"
         write_release(release, generator.architecture, variables)
-        first = latencies(folder, release)
+        first = latencies(folder, release, flags.repeats)
         methods = {"srgan_jax": upscaler, "PyTorch, whole": whole}
         tiled = {"PyTorch, tiled": functools.partial(run_tiled, whole, tile=flags.tile)}
-        session = create_onnx(module, folder)
+        session = create_onnx(module, folder) if flags.sizes else None
         if session:
             methods["onnxruntime, whole"] = functools.partial(run_onnx, session)
         lines = [
