@@ -26,7 +26,7 @@ from srgan_jax.errors import InputError
 from srgan_jax.files import replace_text
 
 ROOT = pathlib.Path(__file__).parents[1]
-TIMED = (10, 100)  # updates of which the second half is timed; the larger number where the smaller takes no time
+TIMED = (10, 100, 1000)  # updates of which the second half is timed; a larger number where a smaller takes no time
 ENOUGH = 10.0  # seconds
 EVALUATIONS = 12  # of held-out pictures in the course of a run
 INTERPOLATIONS = ("nearest", "bicubic")
