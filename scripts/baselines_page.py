@@ -76,7 +76,7 @@ CARD = """# {name}
 - **Learned from** {pictures}, but for 2 % of them, which were held out for
   choosing. None is in the evaluation sets. LR pictures are bicubic reductions of them.
 - **Recipe**: `configs/baselines.py:{network}_common`, run by `scripts/train_baselines.py`; {updates:,} updates.
-- **Machine**: {machine}; {hours:.1f} hours of computing.
+- **Machine**: {machine}; {hours:.2f} hours of computing.
 - **File**: float16, {size:.2f} MB; computes in float32. SHA-256 of the arrays `{sha256}`.
 
 | PSNR (dB) / SSIM | {columns} |
