@@ -287,8 +287,8 @@ EXPERIMENTS = {
         "(`configs/real_photos.py:blur_noise_jpeg`). One run continues to learn from bicubic reductions, the other "
         "from degraded pictures.",
         (
-            Run("bicubic reductions", "srresnet_mse.py", PHOTOS | FROM_SRRESNET | SHORT, updates=500),
-            Run("degraded pictures", "real_photos.py:blur_noise_jpeg", PHOTOS | FROM_SRRESNET | SHORT, updates=500),
+            Run("bicubic reductions", "srresnet_mse.py", PHOTOS | FROM_SRRESNET | SHORT, updates=300),
+            Run("degraded pictures", "real_photos.py:blur_noise_jpeg", PHOTOS | FROM_SRRESNET | SHORT, updates=300),
         ),
         shown=("degraded", ""),
         prepare=degraded_sets,
