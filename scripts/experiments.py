@@ -96,14 +96,14 @@ def slug(label: str) -> str:
 def adversarial(label: str, **losses) -> Run:
     """Some updates of the consistent recipe with another adversarial loss."""
     weights = {f"losses.{name}": weight for name, weight in ({"adversarial": 0.0} | losses).items()}
-    return Run(label, "srgan_consistent.py", GAN | weights, 180, average=True, evaluation=("--no-consistent",))
+    return Run(label, "srgan_consistent.py", GAN | weights, 120, average=True, evaluation=("--no-consistent",))
 
 
 def content(label: str, **losses) -> Run:
     """Some updates of a content loss, from the shipped SRResNet."""
     weights = {f"losses.{name}": weight for name, weight in ({"mse": 0.0} | losses).items()}
     fields = PHOTOS | FROM_SRRESNET | weights | {"optimizer.learning_rate": 1e-4, "vgg_weights": "{vgg19}"}
-    return Run(label, "srresnet_mse.py", fields, updates=150)
+    return Run(label, "srresnet_mse.py", fields, updates=100)
 
 
 def thermal_sets(folder: pathlib.Path, arguments) -> list[str]:
@@ -193,7 +193,7 @@ EXPERIMENTS = {
                 "l1, lr_l1, phase and features of five depths",
                 "srgan_consistent.py",
                 PHOTOS | FROM_SRRESNET | {"stage": "content", "losses.adversarial": 0.0, "vgg_weights": "{vgg19}"},
-                updates=150,
+                updates=100,
             ),
         ),
     ),
@@ -287,8 +287,8 @@ EXPERIMENTS = {
         "(`configs/real_photos.py:blur_noise_jpeg`). One run continues to learn from bicubic reductions, the other "
         "from degraded pictures.",
         (
-            Run("bicubic reductions", "srresnet_mse.py", PHOTOS | FROM_SRRESNET | SHORT, updates=300),
-            Run("degraded pictures", "real_photos.py:blur_noise_jpeg", PHOTOS | FROM_SRRESNET | SHORT, updates=300),
+            Run("bicubic reductions", "srresnet_mse.py", PHOTOS | FROM_SRRESNET | SHORT, updates=200),
+            Run("degraded pictures", "real_photos.py:blur_noise_jpeg", PHOTOS | FROM_SRRESNET | SHORT, updates=200),
         ),
         shown=("degraded", ""),
         prepare=degraded_sets,
