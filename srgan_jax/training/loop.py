@@ -114,6 +114,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> None:
                     shard=(jax.process_index(), jax.process_count()),
                     workers=config.data.workers,
                     depth=config.data.prefetch,
+                    prepare=stage.prepare,
                     place=functools.partial(sharding.place_batch, mesh=mesh),
                     interrupted=stop_signal if jax.process_count() == 1 else lambda step: None,
                 )

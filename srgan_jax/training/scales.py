@@ -15,9 +15,14 @@ from srgan_jax.types import Key
 STREAM = 0x5CA1E  # sets the draw of the scale apart from the other random numbers of a step
 
 
+def lr_side(config: ConfigDict) -> int:
+    """LR pixels of a crop with its margin, at every scale."""
+    return config.data.crop_size // config.scale + 2 * MARGIN_LR
+
+
 def crops_for(batch: Batch, scale: int, config: ConfigDict) -> Batch:
     """The middle of crops that were cut for `config.scale`, with as many LR pixels at another scale."""
-    side = (config.data.crop_size // config.scale + 2 * MARGIN_LR) * scale
+    side = lr_side(config) * scale
     start = (batch["hr"].shape[1] - side) // 2
     return batch | {"hr": batch["hr"][:, start : start + side, start : start + side]}
 
@@ -32,11 +37,28 @@ def keep_layers(layers: tuple[str, ...], old: PyTree, new: PyTree) -> PyTree:
     return jax.tree_util.tree_map_with_path(choose, old, new) if layers else new
 
 
+def draw(heads: tuple[int, ...], seed: int, number: int) -> int:
+    """The scale that a step of a run is for; all have the same probability."""
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), number), STREAM)
+        return heads[int(jax.random.randint(key, (), 0, len(heads)))]
+
+
+def make_prepare(generator: GeneratorNetwork, config: ConfigDict) -> Callable[[Batch, int], Batch]:
+    """Build `prepare(batch, number of the step) -> batch`, which cuts the crops for the scale of the step."""
+
+    def prepare(batch: Batch, number: int) -> Batch:
+        return crops_for(batch, draw(generator.heads, config.seed, number), config)
+
+    return prepare
+
+
 def make_step(generator: GeneratorNetwork, losses: Losses, config: ConfigDict) -> Callable:
     """The step of `config.stage` for a generator with several heads.
 
-    Each step draws one of the scales, all with the same probability. The layers of the other heads, with their moments
-    of Adam, stay as they are.
+    The size of the crops tells the scale, so that each scale has a program of its own: XLA's convolutions on a CPU are
+    more than ten times as slow within the branches of one program. The layers of the other heads, with their moments of
+    Adam, stay as they are.
     """
 
     def at(scale: int) -> Callable:
@@ -47,17 +69,15 @@ def make_step(generator: GeneratorNetwork, losses: Losses, config: ConfigDict) -
         def step(state: State, batch: Batch, frozen, key: Key):
             g = state["g"]
             head = state | {"g": g.replace(apply_fn=generator.clone(scale=scale).apply)}
-            new, metrics = STEPS[config.stage](
-                head, crops_for(batch, scale, config), frozen, key, losses=its_losses, config=changed
-            )
+            new, metrics = STEPS[config.stage](head, batch, frozen, key, losses=its_losses, config=changed)
             return new | {"g": keep_layers(others, g, new["g"].replace(apply_fn=g.apply_fn))}, metrics
 
         return step
 
-    steps = [at(scale) for scale in generator.heads]
+    steps = {scale: at(scale) for scale in generator.heads}
 
     def step(state: State, batch: Batch, frozen, key: Key):
-        which = jax.random.randint(jax.random.fold_in(key, STREAM), (), 0, len(steps))
-        return jax.lax.switch(which, steps, state, batch, frozen, key)
+        scale = batch["hr"].shape[1] // lr_side(config)
+        return steps[scale](state, batch, frozen, key)
 
     return step

@@ -31,7 +31,7 @@ from srgan_jax.training.frozen import FROZEN
 from srgan_jax.training.optimizers import create_optimizer
 from srgan_jax.training.schedules import SCHEDULES
 from srgan_jax.training.state import create_network, variables_of
-from srgan_jax.training.steps import STEPS, Losses, State
+from srgan_jax.training.steps import STEPS, Batch, Losses, State
 from srgan_jax.types import Key, Params, Variables
 from srgan_jax.weights.checkpoints import read_networks
 
@@ -43,6 +43,7 @@ class Stage:
     Attributes:
       init: init(key) -> state.
       step: step(state, batch, frozen, key) -> (state, metrics); see steps.py.
+      prepare: prepare(batch, number of the step) -> the batch that the step takes, before it goes to the devices.
       frozen: {network: parameters} that every step reads.
       learning_rate: learning_rate(step) of G's Adam; D's rate is this times a constant.
       generators: generators(state) -> {name: variables} of the generators to evaluate and export: "generator", the
@@ -54,11 +55,17 @@ class Stage:
 
     init: Callable[[Key], State]
     step: Callable
+    prepare: Callable[[Batch, int], Batch]
     frozen: dict[str, Params]
     learning_rate: Callable
     generators: Callable[[State], dict[str, Variables]]
     adopt: Callable[[State], State]
     check: Callable[[dict, str | pathlib.Path], None]
+
+
+def unchanged(batch: Batch, number: int) -> Batch:
+    """What most stages do to a batch before it goes to the devices."""
+    return batch
 
 
 def generators_of(state: State) -> dict[str, Variables]:
@@ -154,7 +161,9 @@ def create_stage(config: ConfigDict) -> Stage:
 
     step = functools.partial(STEPS[config.stage], losses=stage_losses, config=config)
     generator = create_generator(architecture_in(config.to_dict()), dtype=dtype)
+    prepare = unchanged
     if len(generator.heads) > 1:
+        prepare = scales.make_prepare(generator, config)
         step = scales.make_step(generator, stage_losses, config)
     degradation = create_degradation(config.data.get("degradation", {}), scale=config.scale, channels=config.channels)
     if degradation and config.data.source == "arrays":
@@ -168,6 +177,7 @@ def create_stage(config: ConfigDict) -> Stage:
     return Stage(
         init=init,
         step=step,
+        prepare=prepare,
         frozen={network: params for network, (params, _) in loaded.items()},
         learning_rate=generator_rate,
         generators=generators_of,
