@@ -12,6 +12,7 @@ goes on where it was; what was measured before stays on the page.
 import argparse
 import json
 import pathlib
+import textwrap
 import time
 
 import numpy as np
@@ -36,9 +37,9 @@ REGION = 128  # HR pixels, the side of the pictures of a strip
 
 PAGE = """# Beyond the paper: small experiments
 
-Each section tries one capability in runs of minutes, on {machine}. Their tables show what happens in the first few
-hundred or thousand updates, which is not what a long training would give. PSNR and SSIM have the protocol `matlab`
-([evaluation.md](evaluation.md)). Written by:
+Each section tries one capability in runs of minutes, on {machine}. Their tables show what happens in
+the first hundred or thousand updates, which is not what a long training would give. PSNR and SSIM have the protocol
+`matlab` ([evaluation.md](evaluation.md)). Written by:
 
 ```
 python -m scripts.beyond --machine … --photos PHOTOS --vgg19 VGG19 --data Set5=SET5 --domains DOMAINS
@@ -147,7 +148,7 @@ def perform(name: str, arguments) -> dict:
 def section(name: str, measured: dict) -> str:
     """A section of the page."""
     experiment, rows = EXPERIMENTS[name], measured["rows"]
-    lines = [f"## {experiment.title}", "", experiment.question, ""]
+    lines = [f"## {experiment.title}", "", textwrap.fill(experiment.question, 120), ""]
     for dataset in rows[0]["scores"]:
         lines += [f"**{dataset}**", ""]
         cells = [

@@ -10,6 +10,7 @@ from PIL import Image
 from scripts import beyond, experiments, scenes
 from srgan_jax.configs import base
 from srgan_jax.errors import InputError
+from srgan_jax.images.montage import side_by_side
 
 MEANS = {"matlab": {"psnr": 30.123, "ssim": 0.8765}, "lpips_alex": 0.1234, "contrast": 0.98}
 
@@ -51,6 +52,15 @@ def test_the_page_is_made_of_what_was_measured(tmp_path):
     assert "| ecbsr | 3,000 | 12 | 30.123 | 0.8765 | 0.1234 | 0.980 |" in page and "on two cores." in page
     assert "| ecbsr | 107,600 | 12.3 | 0.25 |" in page and "(beyond_light.png)" in page
     assert "## Adversarial losses" not in page
+
+
+def test_long_labels_of_a_strip_have_several_lines():
+    picture = np.full((30, 60, 3), 128, np.uint8)
+    assert side_by_side([{"short": picture, "other": picture}]).shape == (50, 126, 3)
+    strip = side_by_side([{"a label of several words": picture, "b": picture}])
+    assert strip.shape[1] == 126 and strip.shape[0] > 70
+    np.testing.assert_array_equal(strip[-30:, :60], picture)
+    assert (strip[:-30, 60:66] == 255).all()  # no label reaches over its picture
 
 
 def test_what_is_missing_is_said_at_once(tmp_path):

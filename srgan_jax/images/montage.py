@@ -29,13 +29,26 @@ def most_different_region(image: np.ndarray, other: np.ndarray, size: int, *, gr
     return slice(y, y + height), slice(x, x + width)
 
 
+def lines_of(text: str, width: int, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
+    """Break a text between its words into lines of at most `width` pixels, as far as its words allow."""
+    lines = [""]
+    for word in text.split(" "):
+        longer = f"{lines[-1]} {word}".lstrip()
+        if lines[-1] and font.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
 def side_by_side(rows: list[dict[str, np.ndarray]], *, gap: int = 6, label_height: int = 20) -> np.ndarray:
     """Lay out pictures of equal size in rows.
 
     Args:
-      rows: for each row, {label: uint8 [H, W, 1 or 3]}. The labels are written above the pictures.
+      rows: for each row, {label: uint8 [H, W, 1 or 3]}. The labels are written above the pictures, long ones in
+        several lines.
       gap: the white pixels between pictures.
-      label_height: the height of a label in pixels.
+      label_height: the height of a line of a label in pixels.
 
     Returns:
       uint8 [H, W, 3], on white.
@@ -44,12 +57,15 @@ def side_by_side(rows: list[dict[str, np.ndarray]], *, gap: int = 6, label_heigh
     strips = []
     for row in rows:
         height, width = next(iter(row.values())).shape[:2]
-        strip = Image.new("RGB", (len(row) * (width + gap) - gap, height + label_height + gap), "white")
+        labels = [lines_of(label, width - 4, font) for label in row]
+        top = max(map(len, labels)) * label_height
+        strip = Image.new("RGB", (len(row) * (width + gap) - gap, height + top + gap), "white")
         draw = ImageDraw.Draw(strip)
-        for column, (label, picture) in enumerate(row.items()):
+        for column, (lines, picture) in enumerate(zip(labels, row.values(), strict=True)):
             left = column * (width + gap)
-            draw.text((left + 2, 1), label, fill="black", font=font)
-            strip.paste(Image.fromarray(np.ascontiguousarray(as_rgb(picture))), (left, label_height))
+            for i, line in enumerate(lines):
+                draw.text((left + 2, 1 + i * label_height), line, fill="black", font=font)
+            strip.paste(Image.fromarray(np.ascontiguousarray(as_rgb(picture))), (left, top))
         strips.append(np.array(strip))
     width = max(strip.shape[1] for strip in strips)
     strips = [np.pad(s, ((0, 0), (0, width - s.shape[1]), (0, 0)), constant_values=255) for s in strips]
