@@ -6,8 +6,8 @@ python -m scripts.train_baselines --machine "two cores of an Intel Xeon at 2.5 G
 The budget is a number of hours for all networks, by default a night; each trains for the same part of it. First a few
 updates of each are timed, which tells how many fit. Interrupted or failed, the same command goes on where it was. The
 recipe is the common one of configs/baselines.py. Each network is trained to its last step in OUT/NETWORK, written as
-float16 to OUT/NETWORK.safetensors, and evaluated in OUT/eval/NETWORK. With --ship the small ones that beat bicubic
-interpolation go to srgan_jax/pretrained/. scripts/baselines_page.py makes the page.
+float16 to OUT/NETWORK.safetensors, and evaluated in OUT/eval/NETWORK. With --ship the small ones that trained for a
+quarter of an hour and beat bicubic interpolation go to srgan_jax/pretrained/. scripts/baselines_page.py makes the page.
 """
 
 import argparse
@@ -125,10 +125,13 @@ def ship(record: dict, arguments) -> None:
         if network not in arguments.networks:
             continue
         of_network, of_bicubic = (record["scores"][m][first]["matlab"]["psnr"] for m in (network, "bicubic"))
+        hours = record["networks"][network]["hours"]
         if of_network - of_bicubic < LEAST_GAIN:
             print(f"{name} is not shipped: {of_network - of_bicubic:+.2f} dB on {first}, {LEAST_GAIN} are wanted.")
-            continue
-        files.append((network, name, arguments.out / f"{network}.safetensors"))
+        elif hours < LEAST_HOURS:
+            print(f"{name} is not shipped: it trained for {hours:.3f} hours, {LEAST_HOURS} are wanted; raise --hours.")
+        else:
+            files.append((network, name, arguments.out / f"{network}.safetensors"))
     if sum(file.stat().st_size for _, _, file in files) > MOST_BYTES:
         raise InputError(
             f"the files of {', '.join(name for _, name, _ in files)} are larger than {MOST_BYTES:,} bytes."

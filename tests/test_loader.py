@@ -288,7 +288,7 @@ def test_prefetch_gives_the_same_batches_in_order(workers, depth):
 def test_prefetch_raises_errors_and_stops_its_threads():
     loader = make(FakeSource(9))
 
-    def place(batch):
+    def place(batch, step):
         if (batch["hr"] == loader.batch(3)["hr"]).all():
             raise RuntimeError("the device is full")
         return batch["turn"]

@@ -467,7 +467,7 @@ def test_another_file_than_the_published_one_is_not_kept(server, tmp_path):
     (folder / "a.pth").write_bytes(b"other")
     found = hashlib.sha256(b"other").hexdigest()
     with pytest.raises(InputError, match=f"has the SHA256 {found}, not 7be5be79; nothing of it is kept"):
-        fetch(f"{url}/a.pth", tmp_path / "a.pth", algorithm="sha256", digest="7be5be79")
+        fetch(f"{url}/a.pth", tmp_path / "a.pth", sha256="7be5be79")
     assert not (tmp_path / "a.pth").exists()
 
 

@@ -303,43 +303,48 @@ def test_an_interrupted_download_goes_on(server, tmp_path):
     path = tmp_path / "new" / "vgg.h5"
     for missing in ("200,000", "100,000"):
         with pytest.raises(InputError, match=f"the connection broke with {missing} bytes to go.*Run the same command"):
-            fetch(f"{server}/breaks", path, algorithm="md5", digest=MD5)
+            fetch(f"{server}/breaks", path, md5=MD5)
         assert [p.name for p in path.parent.iterdir()] == ["vgg.h5.partial"]
-    fetch(f"{server}/breaks", path, algorithm="md5", digest=MD5)
+    fetch(f"{server}/breaks", path, md5=MD5)
     assert path.read_bytes() == CONTENT and [p.name for p in path.parent.iterdir()] == ["vgg.h5"]
-    fetch(f"{server}/breaks", path, algorithm="md5", digest=MD5)
+    fetch(f"{server}/breaks", path, md5=MD5)
     assert Handler.requests == [0, 100_000, 200_000]  # what is there is not fetched again
 
 
 def test_a_server_without_ranges_starts_anew(server, tmp_path):
     (tmp_path / "vgg.h5.partial").write_bytes(CONTENT[:1000])
-    fetch(f"{server}/whole", tmp_path / "vgg.h5", algorithm="md5", digest=MD5)
+    fetch(f"{server}/whole", tmp_path / "vgg.h5", md5=MD5)
     assert (tmp_path / "vgg.h5").read_bytes() == CONTENT
 
 
 def test_a_download_that_only_lacked_its_name(server, tmp_path):
     (tmp_path / "vgg.h5.partial").write_bytes(CONTENT)
-    fetch(f"{server}/breaks", tmp_path / "vgg.h5", algorithm="md5", digest=MD5)
+    fetch(f"{server}/breaks", tmp_path / "vgg.h5", md5=MD5)
     assert (tmp_path / "vgg.h5").read_bytes() == CONTENT
 
 
 def test_other_contents_are_not_kept(server, tmp_path):
     with pytest.raises(InputError, match=f"has the MD5 {MD5}, not 0000; nothing of it is kept"):
-        fetch(f"{server}/whole", tmp_path / "vgg.h5", algorithm="md5", digest="0000")
+        fetch(f"{server}/whole", tmp_path / "vgg.h5", md5="0000")
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "vgg.h5").write_bytes(b"mine")
     with pytest.raises(InputError, match=r"vgg\.h5 is there, but with the MD5 .*move it away"):
-        fetch(f"{server}/whole", tmp_path / "vgg.h5", algorithm="md5", digest=MD5)
+        fetch(f"{server}/whole", tmp_path / "vgg.h5", md5=MD5)
     assert (tmp_path / "vgg.h5").read_bytes() == b"mine"
 
 
-def test_download_and_convert(server, whole, monkeypatch, tmp_path):
+def test_download_and_convert(server, whole, monkeypatch, capsys, tmp_path):
     pytest.importorskip("h5py")
     source = write(tmp_path / "theirs.h5", keras(whole), "published.h5")
     monkeypatch.setattr(f"{__name__}.CONTENT", source.read_bytes())
     monkeypatch.setattr(vgg19, "KERAS_URL", f"{server}/whole")
     monkeypatch.setattr(vgg19, "KERAS_MD5", hashlib.md5(source.read_bytes()).hexdigest())
-    main(["vgg19", "--download", "-o", str(tmp_path / "out" / "vgg19.safetensors")])
+    out, sha256 = tmp_path / "out" / "vgg19.safetensors", hashlib.sha256(source.read_bytes()).hexdigest()
+    with pytest.raises(InputError, match=f"what came has the SHA256 {sha256}, not 0000.*nothing of it is kept"):
+        main(["vgg19", "--download", "--sha256", "0" * 64, "-o", str(out)])
+    assert list(out.parent.iterdir()) == []
+    main(["vgg19", "--download", "--sha256", sha256.upper(), "-o", str(out)])
+    assert f"made from the SHA-256 {sha256}" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"vgg19.safetensors", vgg19.KERAS_FILE}
     jax.tree.map(
         np.testing.assert_array_equal, load_vgg19(tmp_path / "out" / "vgg19.safetensors", ("vgg54",))[0], whole

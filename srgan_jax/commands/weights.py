@@ -12,6 +12,7 @@ import argparse
 import dataclasses
 import json
 import pathlib
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -82,17 +83,27 @@ def _scores(path: str, generator: "Generator") -> dict:
     return scores
 
 
+def _sha256(text: str) -> str:
+    if not re.fullmatch("[0-9a-fA-F]{64}", text):
+        raise argparse.ArgumentTypeError(f"expected the 64 hexadecimal digits of a SHA-256, got {text!r}")
+    return text.lower()
+
+
 def vgg19(arguments: argparse.Namespace) -> None:
+    from srgan_jax import digests
     from srgan_jax.weights import vgg19
     from srgan_jax.weights.download import fetch
 
     source = arguments.input or pathlib.Path(arguments.out).with_name(vgg19.KERAS_FILE)
     if arguments.download:
-        fetch(vgg19.KERAS_URL, source, algorithm="md5", digest=vgg19.KERAS_MD5)
+        known = {"sha256": arguments.sha256} if arguments.sha256 else {}
+        fetch(vgg19.KERAS_URL, source, md5=vgg19.KERAS_MD5, **known)
     elif not arguments.input:
         raise InputError("vgg19 needs a file of weights, or --download.")
+    elif arguments.sha256:
+        raise InputError("--sha256 is for --download; a file that is at hand is converted as it is.")
     preprocessing = vgg19.convert_vgg19(source, arguments.out)
-    print(f"{arguments.out}: VGG19, preprocessing {preprocessing}")
+    print(f"{arguments.out}: VGG19, preprocessing {preprocessing}; made from the SHA-256 {digests.of_file(source)}")
 
 
 def metrics(arguments: argparse.Namespace) -> None:
@@ -188,6 +199,9 @@ def parse_arguments(args: Sequence[str] | None = None) -> argparse.Namespace:
         nargs="?",
     )
     subparser.add_argument("--download", action="store_true", help="first fetch Keras' file to IN, or beside OUT")
+    subparser.add_argument(
+        "--sha256", type=_sha256, metavar="HEX", help="that the fetched file must have, beside the MD5 that Keras names"
+    )
 
     what = "convert AlexNet and VGG16 for the metrics LPIPS and DISTS"
     subparser = commands.add_parser("metrics", help=what, description=what)

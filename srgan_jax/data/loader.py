@@ -288,8 +288,7 @@ def prefetch(
     shard: tuple[int, int] = (0, 1),
     workers: int = 2,
     depth: int = 4,
-    prepare: Callable[[dict[str, np.ndarray], int], dict[str, np.ndarray]] = lambda batch, step: batch,
-    place: Callable[[dict[str, np.ndarray]], Any] = lambda batch: batch,
+    place: Callable[[dict[str, np.ndarray], int], Any] = lambda batch, step: batch,
     interrupted: Callable[[int], object] = lambda step: None,
 ) -> Iterator[tuple[int, Any, float]]:
     """Yield (step, placed batch, seconds waited for it) for start <= step < stop. Threads make the batches ahead.
@@ -303,15 +302,14 @@ def prefetch(
       shard: as for CropLoader.batch.
       workers: the number of threads, at least one. Reading and decoding release Python's lock.
       depth: how many batches may be under way or ready, at least one.
-      prepare: makes what is given to `place`, out of a batch and its step.
-      place: makes what is yielded. It is called in a thread, so that batches are copied to the devices while these are
-        computing.
+      place: makes what is yielded, out of a batch and its step. It is called in a thread, so that batches are copied to
+        the devices while these are computing.
       interrupted: called with the step again and again while a batch is late. If the answer is true, the batch that is
         yielded is None, and nothing follows.
     """
 
     def make(step: int) -> Any:
-        return place(prepare(loader.batch(step, shard=shard), step))
+        return place(loader.batch(step, shard=shard), step)
 
     def wait(step: int, future: concurrent.futures.Future) -> Any:
         begin, named = time.perf_counter(), False

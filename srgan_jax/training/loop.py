@@ -2,7 +2,6 @@
 
 import collections
 import contextlib
-import functools
 import itertools
 import json
 import pathlib
@@ -114,8 +113,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> None:
                     shard=(jax.process_index(), jax.process_count()),
                     workers=config.data.workers,
                     depth=config.data.prefetch,
-                    prepare=stage.prepare,
-                    place=functools.partial(sharding.place_batch, mesh=mesh),
+                    place=lambda batch, step: sharding.place_batch(stage.prepare(batch, step), mesh=mesh),
                     interrupted=stop_signal if jax.process_count() == 1 else lambda step: None,
                 )
             )

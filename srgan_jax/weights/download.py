@@ -1,5 +1,6 @@
 """Fetch a file whose checksum is known. An interrupted download goes on, and a damaged file is never used."""
 
+import functools
 import hashlib
 import http.client
 import pathlib
@@ -11,17 +12,17 @@ from srgan_jax.errors import InputError
 CHUNK = 1 << 20  # bytes
 
 
-def fetch(url: str, path: str | pathlib.Path, *, algorithm: str, digest: str) -> None:
+def fetch(url: str, path: str | pathlib.Path, **checksums: str) -> None:
     """Download a file to `path`, unless the file is there already.
 
     The bytes that have come so far are in PATH.partial, and the next call goes on from them. The file gets its final
-    name once it is whole and has the checksum.
+    name once it is whole and has the checksums.
 
     Args:
       url: the address.
       path: the file to write. Missing folders are made.
-      algorithm: "md5" or "sha256".
-      digest: the checksum in hexadecimal digits, or only its first digits where the publisher names no more.
+      **checksums: each is named "md5" or "sha256" and has the checksum's hexadecimal digits, or only the first of them
+        where the publisher names no more.
 
     Raises:
       InputError: there is no connection, the connection broke, or the file has another checksum.
@@ -38,16 +39,12 @@ def fetch(url: str, path: str | pathlib.Path, *, algorithm: str, digest: str) ->
                 f"{url} cannot be fetched ({reason}). Run the same command again to go on, or fetch it by other means "
                 f"and put it at {path}."
             ) from None
-        if not (found := _digest(partial, algorithm)).startswith(digest):
+        if wrong := _wrong(partial, checksums):
             partial.unlink()
-            raise InputError(
-                f"{url}: what came has the {algorithm.upper()} {found}, not {digest}; nothing of it is kept."
-            )
+            raise InputError(f"{url}: what came has {wrong}; nothing of it is kept.")
         partial.replace(path)
-    elif not (found := _digest(path, algorithm)).startswith(digest):
-        raise InputError(
-            f"{path} is there, but with the {algorithm.upper()} {found}, not {digest} as {url} has; move it away."
-        )
+    elif wrong := _wrong(path, checksums):
+        raise InputError(f"{path} is there, but with {wrong} as {url} has; move it away.")
 
 
 def _download(url: str, partial: pathlib.Path) -> None:
@@ -71,6 +68,12 @@ def _download(url: str, partial: pathlib.Path) -> None:
         raise OSError(f"the connection broke with {missing:,} bytes to go")
 
 
-def _digest(path: pathlib.Path, algorithm: str) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
+def _wrong(path: pathlib.Path, checksums: dict[str, str]) -> str:
+    """Say which checksum of a file is another than expected, or return ""."""
+    for algorithm, digest in checksums.items():
+        with path.open("rb") as file:
+            new = functools.partial(hashlib.new, algorithm, usedforsecurity=False)
+            found = hashlib.file_digest(file, new).hexdigest()
+        if not found.startswith(digest):
+            return f"the {algorithm.upper()} {found}, not {digest}"
+    return ""

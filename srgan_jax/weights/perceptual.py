@@ -170,7 +170,7 @@ def download(out: str | pathlib.Path) -> Iterator[str]:
         )
     for name, url, sha256 in SOURCES:
         path = pathlib.Path(out) / name
-        fetch(url, path, algorithm="sha256", digest=sha256)
+        fetch(url, path, sha256=sha256)
         yield from convert(path, out)
 
 

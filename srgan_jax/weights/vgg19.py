@@ -23,7 +23,7 @@ WHERE = (
 
 # The file that Keras itself downloads, and the MD5 that Keras checks. Keras publishes no SHA-256. Two files of one MD5
 # can be made, but nobody knows how to make another file that has the MD5 of a given one. The header of the file that
-# convert_vgg19 writes records the SHA-256 of its source, so that results of two machines can be compared.
+# convert_vgg19 writes records the SHA-256 of its source, which another machine can demand of its download.
 KERAS_FILE = "vgg19_weights_tf_dim_ordering_tf_kernels_notop.h5"
 KERAS_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/vgg19/{KERAS_FILE}"
 KERAS_MD5 = "253f8cb515780f3b799900260a226db6"
