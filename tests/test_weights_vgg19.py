@@ -344,7 +344,7 @@ def test_download_and_convert(server, whole, monkeypatch, capsys, tmp_path):
         main(["vgg19", "--download", "--sha256", "0" * 64, "-o", str(out)])
     assert list(out.parent.iterdir()) == []
     main(["vgg19", "--download", "--sha256", sha256.upper(), "-o", str(out)])
-    assert f"made from the SHA-256 {sha256}" in capsys.readouterr().out
+    assert f"source SHA-256 {sha256}" in capsys.readouterr().out
     assert {path.name for path in (tmp_path / "out").iterdir()} == {"vgg19.safetensors", vgg19.KERAS_FILE}
     jax.tree.map(
         np.testing.assert_array_equal, load_vgg19(tmp_path / "out" / "vgg19.safetensors", ("vgg54",))[0], whole

@@ -103,7 +103,7 @@ def vgg19(arguments: argparse.Namespace) -> None:
     elif arguments.sha256:
         raise InputError("--sha256 is for --download; a file that is at hand is converted as it is.")
     preprocessing = vgg19.convert_vgg19(source, arguments.out)
-    print(f"{arguments.out}: VGG19, preprocessing {preprocessing}; made from the SHA-256 {digests.of_file(source)}")
+    print(f"{arguments.out}: VGG19, preprocessing {preprocessing}; source SHA-256 {digests.of_file(source)}")
 
 
 def metrics(arguments: argparse.Namespace) -> None:

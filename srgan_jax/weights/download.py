@@ -21,8 +21,8 @@ def fetch(url: str, path: str | pathlib.Path, **checksums: str) -> None:
     Args:
       url: the address.
       path: the file to write. Missing folders are made.
-      **checksums: each is named "md5" or "sha256" and has the checksum's hexadecimal digits, or only the first of them
-        where the publisher names no more.
+      **checksums: at least one. Each is named "md5" or "sha256" and has the checksum's hexadecimal digits, or only the
+        first of them where the publisher names no more.
 
     Raises:
       InputError: there is no connection, the connection broke, or the file has another checksum.
