@@ -5,9 +5,10 @@ PYTHONPATH=. python benchmarks/accelerators.py              compile what is not 
 PYTHONPATH=. python benchmarks/accelerators.py --stages SRResNet-MSE --chips v5e --counts 1 8 --batch 16
 PYTHONPATH=. python benchmarks/accelerators.py --page       only write the page
 
-XLA's compiler says how many operations a program makes, how many bytes it moves to and from memory, and which
-collectives it has. Divided by what a chip can do at best, these are three times, of which the longest bounds the step.
-No program has been run: the steps per second on the page are projections.
+XLA's compiler says how many operations a program makes, which arrays it keeps on the chip and which in the chip's
+memory, which collectives it has, and how many cycles it expects each operation to take. Divided by what a chip can do
+at best, these are four times, of which the longest bounds the step. No program has been run: the steps per second on
+the page are projections.
 """
 
 import argparse
@@ -45,6 +46,7 @@ class Chip:
 
     Attributes:
       flops: bfloat16 operations per second.
+      clock: cycles per second.
       bandwidth: bytes per second to and from its memory.
       memory: bytes.
       links: bytes per second of all links to other chips together, in one direction.
@@ -52,6 +54,7 @@ class Chip:
     """
 
     flops: float
+    clock: float
     bandwidth: float
     memory: float
     links: float
@@ -59,17 +62,23 @@ class Chip:
 
 
 # Google Cloud's pages on each generation ("System architecture"). Links are bidirectional there; half is one direction.
+# The clocks follow from the operations per second and the number and size of the matrix units.
 CHIPS = {
-    "v4": Chip(275e12, 1228e9, 32 * 2**30, 150e9, {8: "v4:2x2x2", 64: "v4:4x4x4", 256: "v4:4x8x8"}),
-    "v5e": Chip(197e12, 819e9, 16 * 2**30, 100e9, {1: "v5e:1x1", 8: "v5e:2x4", 64: "v5e:8x8", 256: "v5e:16x16"}),
-    "v5p": Chip(459e12, 2765e9, 95 * 2**30, 300e9, {8: "v5p:2x2x2", 64: "v5p:4x4x4", 256: "v5p:4x8x8"}),
-    "v6e": Chip(918e12, 1640e9, 32 * 2**30, 224e9, {1: "v6e:1x1", 8: "v6e:2x4", 64: "v6e:8x8", 256: "v6e:16x16"}),
+    "v4": Chip(275e12, 1.05e9, 1228e9, 32 * 2**30, 150e9, {8: "v4:2x2x2", 64: "v4:4x4x4", 256: "v4:4x8x8"}),
+    "v5e": Chip(197e12, 1.5e9, 819e9, 16 * 2**30, 100e9, {1: "v5e:1x1", 8: "v5e:2x4", 64: "v5e:8x8", 256: "v5e:16x16"}),
+    "v5p": Chip(459e12, 1.75e9, 2765e9, 95 * 2**30, 300e9, {8: "v5p:2x2x2", 64: "v5p:4x4x4", 256: "v5p:4x8x8"}),
+    "v6e": Chip(
+        918e12, 1.75e9, 1640e9, 32 * 2**30, 224e9, {1: "v6e:1x1", 8: "v6e:2x4", 64: "v6e:8x8", 256: "v6e:16x16"}
+    ),
 }
 
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "f32": 4, "s32": 4, "u32": 4, "f64": 8}
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
 _CALL = re.compile(rf" = (.*?) ({'|'.join(COLLECTIVES)})(-start)?\(")
 _SHAPE = re.compile(rf"\b({'|'.join(BYTES)})\[([\d,]*)\]")
+_LAYOUT = re.compile(rf"{_SHAPE.pattern}\{{([\d,]*)(?::([^}}]*))?\}}")
+_INSTRUCTION = re.compile(r"\s+(?:ROOT )?(%[\w.\-]+) = (.*?[)}\]]) ([a-z][\w\-]*)\((.*?)\)(?:, |$)")
+FREE = ("parameter", "constant", "get-tuple-element", "tuple", "bitcast")  # these move nothing
 
 
 def collectives(hlo: str) -> dict[str, dict[str, int]]:
@@ -88,6 +97,44 @@ def collectives(hlo: str) -> dict[str, dict[str, int]]:
         entry["count"] += 1
         entry["bytes"] += size // 2 if started and kind != "all-reduce" else size  # its result names its operand too
     return found
+
+
+def _bytes(shape: re.Match) -> tuple[int, bool]:
+    """(bytes of an array with the padding of its tiles, whether it lies in the chip's memory and not on the chip)."""
+    dtype, sides, order, layout = shape.groups(default="")
+    lengths = [int(n) for n in sides.split(",") if n]
+    if order and (tile := re.match(r"T\(([\d,]+)\)", layout)):
+        minor_first = zip(map(int, order.split(",")), map(int, reversed(tile[1].split(","))), strict=False)
+        for axis, length in minor_first:
+            lengths[axis] = -(-lengths[axis] // length) * length
+    return BYTES[dtype] * math.prod(lengths), "S(" not in layout
+
+
+def memory_traffic(hlo: str) -> int:
+    """Bytes that the text of a program compiled for a TPU moves between the chip and its memory.
+
+    The compiler has decided for every array whether it lies on the chip: its layout then ends with S(1). An operation
+    reads and writes what lies in memory, once each. A copy or slice that was begun by itself moves what it makes. The
+    cost analysis of JAX counts "bytes accessed" on the chip, too, and what an operation reads several times.
+    """
+    arrays: dict[str, list[tuple[int, bool]]] = {}
+    total = 0
+    for line in hlo[hlo.index("\nENTRY") :].splitlines():
+        if not (found := _INSTRUCTION.match(line)):
+            continue
+        name, result, kind, operands = found.groups()
+        arrays[name] = [_bytes(shape) for shape in _LAYOUT.finditer(result)]
+        if kind in ("copy-start", "slice-start"):
+            total += min(arrays[name][:2])[0]
+        elif kind not in FREE and not kind.endswith("-done"):
+            read = [array for operand in re.findall(r"%[\w.\-]+", operands) for array in arrays.get(operand, [])]
+            total += sum(size for size, in_memory in read + arrays[name] if in_memory)
+    return total
+
+
+def cycles(hlo: str) -> int:
+    """The cycles that the compiler expects a program for a TPU to take, without its collectives."""
+    return sum(map(int, re.findall(r'"estimated_cycles":"(\d+)"', hlo)))
 
 
 def shapes_of(tree):
@@ -114,27 +161,31 @@ def compile_step(config, devices):
 def measure(config, devices) -> dict:
     """What the compiler says of a step, for each device."""
     compiled, seconds = compile_step(config, devices)
-    cost, memory = compiled.cost_analysis(), compiled.memory_analysis()
+    cost, memory, hlo = compiled.cost_analysis(), compiled.memory_analysis(), compiled.as_text()
     return {
         "flop": cost["flops"],
-        "bytes": cost["bytes accessed"],
+        "accessed": cost["bytes accessed"],
+        "traffic": memory_traffic(hlo),
+        "cycles": cycles(hlo),
         "temporaries": memory.temp_size_in_bytes,
         "arguments": memory.argument_size_in_bytes,
-        "collectives": collectives(compiled.as_text()),
+        "collectives": collectives(hlo),
         "compile_seconds": seconds,
     }
 
 
 def bounds(measured: dict, chip: Chip, count: int) -> dict[str, float]:
-    """Seconds that a step needs at least for its arithmetic, for its memory traffic, and between chips.
+    """Seconds that a step needs for its arithmetic, its memory traffic, and between chips, at best; and as expected.
 
-    An all-reduce on a ring sends and receives nearly twice its bytes.
+    "expected" is the compiler's own estimate, which knows how much of the chip's units an operation leaves idle. An
+    all-reduce on a ring sends and receives nearly twice its bytes.
     """
     moved = sum((2 if kind == "all-reduce" else 1) * entry["bytes"] for kind, entry in measured["collectives"].items())
     return {
         "arithmetic": measured["flop"] / chip.flops,
-        "memory": measured["bytes"] / chip.bandwidth,
+        "memory": measured["traffic"] / chip.bandwidth,
         "links": moved * (count - 1) / count / chip.links,
+        "expected": measured["cycles"] / chip.clock,
     }
 
 
@@ -151,28 +202,32 @@ PYTHONPATH=. python benchmarks/accelerators.py
 **Nothing here has been run on a TPU.** The columns are:
 
 - *batch*: crops of 96 × 96 pixels on each chip.
-- *TFLOP* and *GB*: operations, and bytes to and from the chip's memory, of one step on each chip, as the compiler
-  estimates them. *MB args* and *MB temp.*: memory of each chip for the state and the batch, and for what is computed on
-  the way.
+- *TFLOP*: operations of one step on each chip.
+- *GB moved*: between the chip and its memory. The compiler says of every array whether it is kept on the chip, and most
+  are. *GB accessed* is the compiler's other count, which also has what is read and written on the chip.
+- *MB args* and *MB temp.*: memory of each chip for the state and the batch, and for what is computed on the way.
 - *optimizer*: whether every chip has a copy of Adam's averages, or a part of them (`config.optimizer.sharded`).
 - *collectives*: how many there are, and their MB. They are sums over the chips, of gradients, of BatchNorm's means and
   squares, and of what is logged; where the optimizer is divided, the parts of the parameters are gathered as well.
-- *arithmetic*, *memory*, *links*: milliseconds that each would take at the chip's published best. The longest is the
-  bound of the step.
+- *arithmetic*, *memory*, *links*: milliseconds that each would take at the chip's published best.
+- *expected*: milliseconds that the compiler's own estimate of cycles takes at the chip's clock. It knows that few
+  channels leave most of a matrix unit idle. The longest of these four times is the bound of the step.
 - *steps/s* and *hours*: a **projection** that assumes {reached:.0%} of the bound, and the paper's number of updates
-  whatever the batch. Real programs reach 30 to 70 % of such bounds; the projection leaves out reading the data.
+  whatever the batch. It leaves out reading the data.
 
-The published figures are TFLOP/s in bfloat16, GB/s of memory, and GB/s to other chips in one direction: {chips}.
+The published figures are TFLOP/s in bfloat16, GHz, GB/s of memory, and GB/s to other chips in one direction: {chips}.
 
 {table}
-"""
+{changes}"""
+
+# What made the step cheaper: measured as the page says, before and after the change.
+CHANGES = ""
 
 
 def rows(record: dict) -> list[list[str]]:
     lines = []
     for entry in record.values():
-        chip, times = CHIPS[entry["chip"]], None
-        times = bounds(entry, chip, entry["count"])
+        times = bounds(entry, CHIPS[entry["chip"]], entry["count"])
         longest = max(times, key=times.get)
         per_second = REACHED / times[longest]
         calls = entry["collectives"].values()
@@ -183,7 +238,8 @@ def rows(record: dict) -> list[list[str]]:
                 str(entry["batch"]),
                 entry["optimizer"],
                 f"{entry['flop'] / 1e12:.3f}",
-                f"{entry['bytes'] / 1e9:.2f}",
+                f"{entry['traffic'] / 1e9:.2f}",
+                f"{entry['accessed'] / 1e9:.2f}",
                 f"{entry['arguments'] / 1e6:.0f}",
                 f"{entry['temporaries'] / 1e6:.0f}",
                 f"{sum(c['count'] for c in calls)}, {sum(c['bytes'] for c in calls) / 1e6:.1f}",
@@ -198,14 +254,18 @@ def rows(record: dict) -> list[list[str]]:
 
 def page(record: dict) -> str:
     """The text of docs/accelerators.md."""
-    header = ["stage", "chips", "batch", "optimizer", "TFLOP", "GB", "MB args", "MB temp.", "collectives"]
-    header += ["arithmetic", "memory", "links"]
-    header += ["steps/s", "hours", "compiled in s"]
+    header = ["stage", "chips", "batch", "optimizer", "TFLOP", "GB moved", "GB accessed", "MB args", "MB temp."]
+    header += ["collectives", "arithmetic", "memory", "links", "expected", "steps/s", "hours", "compiled in s"]
     chips = "; ".join(
-        f"{name} {chip.flops / 1e12:.0f}, {chip.bandwidth / 1e9:.0f}, {chip.links / 1e9:.0f}"
+        f"{name} {chip.flops / 1e12:.0f}, {chip.clock / 1e9:.2f}, {chip.bandwidth / 1e9:.0f}, {chip.links / 1e9:.0f}"
         for name, chip in CHIPS.items()
     )
-    return PAGE.format(reached=REACHED, chips=chips, table=Table(header, rows(record)).markdown())
+    return PAGE.format(reached=REACHED, chips=chips, table=Table(header, rows(record)).markdown(), changes=CHANGES)
+
+
+def read(path: pathlib.Path) -> dict:
+    """What has been compiled until now, perhaps by another process."""
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def main(words=None):
@@ -219,7 +279,6 @@ def main(words=None):
     parser.add_argument("--record", type=pathlib.Path, default=RECORD)
     parser.add_argument("--out", type=pathlib.Path, default=PAGE_FILE)
     arguments = parser.parse_args(words)
-    record = json.loads(arguments.record.read_text(encoding="utf-8")) if arguments.record.exists() else {}
     with tempfile.TemporaryDirectory() as directory:
         vgg = None if arguments.page else vgg_file(directory)
         for stage, name, count, batch, optimizer in (
@@ -232,7 +291,7 @@ def main(words=None):
             if not arguments.page
         ):
             key, topology = f"{stage} {count} {name} {batch} {optimizer}", CHIPS[name].topologies.get(count)
-            if key in record or topology is None:
+            if key in read(arguments.record) or topology is None:
                 continue
             from jax.experimental import topologies
 
@@ -242,10 +301,10 @@ def main(words=None):
             config.optimizer.sharded = optimizer == "divided"
             measured = measure(config, devices)
             about = {"stage": stage, "chip": name, "count": count, "batch": batch, "optimizer": optimizer}
-            record[key] = about | measured
+            record = read(arguments.record) | {key: about | measured}
             replace_text(arguments.record, json.dumps(record, indent=1) + "\n")
             print(f"{key}: compiled in {measured['compile_seconds']:.0f} s", flush=True)
-    replace_text(arguments.out, page(record))
+    replace_text(arguments.out, page(read(arguments.record)))
 
 
 if __name__ == "__main__":

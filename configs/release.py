@@ -26,6 +26,7 @@ SHORT = {"schedule": "cosine", "warmup_steps": 100}
 # Where each run differs from the paper's configuration.
 RECIPES = {
     "cpu_srresnet_mse": {"num_steps": 6_000, "optimizer": SHORT | {"learning_rate": 1e-3}},
+    "cpu_srresnet_l1": {"num_steps": 14_000},
     "cpu_srgan_consistent": {"num_steps": 2_500, "optimizer": {"decay_at": (1_300, 2_000)}},
     # The teacher's pictures would take three quarters of the time.
     "cpu_fast": {"num_steps": 6_000, "teacher": "", "losses": {"teacher_l1": 0.0, "teacher_affinity": 0.0}},

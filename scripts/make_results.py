@@ -145,7 +145,7 @@ def draw_strip(release: pathlib.Path, sets) -> None:
         pairs = next(pairs for pairs in sets if pairs.name == dataset)
         _, hr, _ = pairs.pair(pairs.stems.index(stem))
         pictures = {}
-        for method, label in {"bicubic": "bicubic", "srresnet_mse": "SRResNet", "srgan_consistent": "SRGAN"}.items():
+        for method, label in {"bicubic": "bicubic", "srresnet_l1": "SRResNet", "srgan_consistent": "SRGAN"}.items():
             path = release / "eval" / method / dataset / f"{stem}.png"
             if path.exists():
                 pictures[label] = decode_image(path)

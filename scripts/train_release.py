@@ -6,7 +6,8 @@ python -m scripts.train_release --hardware cpu --machine "two cores of an Intel 
 
 Interrupted or failed, the same command goes on where it was. The recipes are in configs/release.py. Each model is
 trained to its last step in OUT/NAME, then evaluated, once, into OUT/eval/NAME; those that ship go to
-srgan_jax/pretrained/ with their cards. scripts/make_results.py makes the results page from it all.
+srgan_jax/pretrained/ with their cards. A model that starts from another takes what that other's run in OUT ended with,
+or the shipped srresnet-x4 where OUT has no such run. scripts/make_results.py makes the results page from it all.
 """
 
 import argparse
@@ -25,12 +26,13 @@ from srgan_jax.losses import frozen_networks, selected
 from srgan_jax.metrics import METRICS
 
 ROOT = pathlib.Path(__file__).parents[1]
-SHIPPED = {"srresnet_mse": "srresnet-x4", "srgan_consistent": "srgan-x4", "fast": "fast-x4"}  # names for srgan_jax.load
+SHIPPED = {"srresnet_l1": "srresnet-x4", "srgan_consistent": "srgan-x4", "fast": "fast-x4"}  # names for srgan_jax.load
 
-# The paper's variants (table 1) by the names of their runs, an SRGAN of another recipe, and a light network. The
-# adversarial ones start from the first (section 3.2).
+# The paper's variants (table 1) by the names of their runs, an SRResNet and an SRGAN of other recipes, and a light
+# network.
 MODELS = {
     "srresnet_mse": "SRResNet-MSE",
+    "srresnet_l1": "SRResNet, L1",
     "srgan_consistent": "SRGAN, consistent",
     "fast": "ECBSR, light",
     "srgan_vgg54": "SRGAN-VGG54",
@@ -38,12 +40,15 @@ MODELS = {
     "srgan_mse": "SRGAN-MSE",
     "srgan_vgg22": "SRGAN-VGG22",
 }
-FIRST = "srresnet_mse"
-# How much of FIRST, which it began with, is mixed into a model's parameters (Wang et al., ESRGAN, section 3.4).
+# The run that a model starts from. The paper's SRGANs start from SRResNet-MSE (section 3.2).
+STARTS = {"srresnet_l1": "srresnet_mse", "srgan_consistent": "srresnet_l1"} | dict.fromkeys(
+    ("srgan_mse", "srgan_vgg22", "srgan_vgg54"), "srresnet_mse"
+)
+# How much of what it began with is mixed into a model's parameters (Wang et al., ESRGAN, section 3.4).
 BLENDED = {"srgan_consistent": 0.15}
 ORIGINS = {"fast": "Zhang et al., ACM Multimedia 2021"}  # of networks that are not the paper's
 # The paper's run whose length a card compares with, where the model is not the paper's.
-PAPERS = {"srgan_consistent": "srgan_vgg54", "fast": "srresnet_mse"}
+PAPERS = {"srresnet_l1": "srresnet_mse", "srgan_consistent": "srgan_vgg54", "fast": "srresnet_mse"}
 
 CARD = """# {name}
 
@@ -106,6 +111,12 @@ def result_of(name: str, arguments) -> str:
     return f"{last_checkpoint(name, arguments)}{generators.EMA if average else ''}"
 
 
+def start_of(name: str, arguments) -> pathlib.Path | str:
+    """What a model starts from, for init_from: the last checkpoint of another's run, or a shipped model."""
+    checkpoint = last_checkpoint(STARTS[name], arguments)
+    return checkpoint if checkpoint.exists() else SHIPPED["srresnet_l1"]
+
+
 def needs_vgg(config) -> bool:
     """Whether a term of the config's loss reads VGG19."""
     return "vgg" in frozen_networks(selected(config.losses.to_dict()))
@@ -116,9 +127,8 @@ def train(name: str, arguments) -> None:
     recipe = f"{arguments.hardware}_{name}"
     config = release.get_config(recipe)
     flags = {"data.path": arguments.photos}
-    if config.stage == "adversarial":
-        first = last_checkpoint(FIRST, arguments)
-        flags["init_from"] = first if first.exists() else SHIPPED[FIRST]
+    if name in STARTS:
+        flags["init_from"] = start_of(name, arguments)
     if needs_vgg(config):
         flags["vgg_weights"] = arguments.vgg19
     if arguments.steps:
@@ -161,11 +171,9 @@ def model_card(name: str, file: pathlib.Path, arguments) -> str:
     paper = release.paper_config(PAPERS.get(name, name))
     results = json.loads((arguments.out / "eval" / name / "results.json").read_text(encoding="utf-8"))
 
-    start = f", from {SHIPPED[FIRST]}" if config.stage == "adversarial" else ""
+    start = f", from {MODELS[STARTS[name]]}" if name in STARTS else ""
     if name in BLENDED:
-        start += (
-            f".\n  The parameters are {BLENDED[name]:.0%} those of {SHIPPED[FIRST]} and the rest those of this training"
-        )
+        start += f".\n  The parameters are {BLENDED[name]:.0%} those of that start and the rest those of this training"
 
     def scores(protocol):
         means = [dataset["mean"][protocol] for dataset in results["datasets"].values()]
@@ -203,13 +211,15 @@ def main():
     parser.add_argument("--pictures", default="400 photographs of BSDS500, the 91 of Yang et al. and 19 large ones")
     parser.add_argument("--vgg19", help="file of VGG19's weights, for SRGAN")
     parser.add_argument("--data", required=True, nargs="+", metavar="NAME=DIR", help="evaluation sets, as for eval.py")
-    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(SHIPPED))
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=["srresnet_mse", *SHIPPED])
     parser.add_argument("--steps", type=int, help="of every model, instead of the recipe's: to try this script")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/release"))
     parser.add_argument("--pretrained", type=pathlib.Path, default=ROOT / "srgan_jax" / "pretrained")
     arguments = parser.parse_args()
     arguments.out = arguments.out.resolve()
     for name in arguments.models:  # now, not hours later
+        if f"{arguments.hardware}_{name}" not in release.RECIPES:
+            raise InputError(f"configs/release.py has no recipe {arguments.hardware}_{name}: choose other --models.")
         if needs_vgg(release.paper_config(name)) and not (arguments.vgg19 and os.path.isfile(arguments.vgg19)):
             raise InputError(f"{name} needs VGG19's weights: --vgg19 {arguments.vgg19 or 'FILE'} is no file.")
 
@@ -219,7 +229,7 @@ def main():
         train(name, arguments)
         half = arguments.out / f"{name}.safetensors"
         checkpoint = result_of(name, arguments)
-        blend = ("--blend-with", SHIPPED[FIRST], "--blend", BLENDED[name]) if name in BLENDED else ()
+        blend = ("--blend-with", start_of(name, arguments), "--blend", BLENDED[name]) if name in BLENDED else ()
         run("-m", "srgan_jax.weights", "release", checkpoint, *blend, "--half", "-o", half)
         evaluate(half, arguments.out / "eval" / name, arguments.data, vs=None if blend else checkpoint)
         if name in SHIPPED:

@@ -19,7 +19,20 @@ HLO = """
   %other = f32[5]{0} add(%all-reduce.1, %d)
   ROOT %permute = pred[7]{0} collective-permute(%e), source_target_pairs={{0,1}}
 """
-MEASURED = {"flop": 197e12, "bytes": 819e9 * 2, "temporaries": 1e6, "arguments": 1e6, "compile_seconds": 3.0}
+MEASURED = {"flop": 197e12, "traffic": 819e9 * 2, "accessed": 4e12, "cycles": 1.5e9 * 1.5, "compile_seconds": 3.0}
+MEASURED |= {"temporaries": 1e6, "arguments": 1e6}
+
+# A copy from the memory to the chip, a fusion that reads it and a padded array of the memory, and writes to the chip.
+ENTRY = """
+ENTRY %main (p: bf16[8,64]) -> bf16[8,64] {
+  %p = bf16[8,64]{1,0:T(8,128)(2,1)} parameter(0)
+  %q = f32[3]{0:T(128)} parameter(1)
+  %copy-start = (bf16[8,64]{1,0:T(8,128)(2,1)S(1)}, bf16[8,64]{1,0:T(8,128)(2,1)}, u32[]{:S(2)}) copy-start(%p)
+  %copy-done = bf16[8,64]{1,0:T(8,128)(2,1)S(1)} copy-done(%copy-start)
+  %fusion = bf16[8,64]{1,0:T(8,128)(2,1)S(1)} fusion(%copy-done, %q), backend_config={"estimated_cycles":"70"}
+  %other = (bf16[4]{0}, s32[]) fusion(%fusion), calls=%f, backend_config={"estimated_cycles":"30"}
+}
+"""
 
 
 def test_collectives_are_counted_with_their_bytes():
@@ -30,10 +43,17 @@ def test_collectives_are_counted_with_their_bytes():
     }
 
 
+def test_what_leaves_the_chip_is_counted_and_the_compilers_cycles():
+    padded = 2 * 8 * 128
+    assert accelerators.memory_traffic(ENTRY) == padded + 4 * 128 + 2 * 4
+    assert accelerators.cycles(ENTRY) == 100
+
+
 def test_the_longest_time_bounds_a_step():
     chip = accelerators.CHIPS["v5e"]
     measured = MEASURED | {"collectives": {"all-reduce": {"count": 1, "bytes": 100e9}}}
-    assert accelerators.bounds(measured, chip, 8) == pytest.approx({"arithmetic": 1, "memory": 2, "links": 2 * 7 / 8})
+    expected = {"arithmetic": 1, "memory": 2, "links": 2 * 7 / 8, "expected": 1.5}
+    assert accelerators.bounds(measured, chip, 8) == pytest.approx(expected)
     assert accelerators.bounds(measured, chip, 1)["links"] == 0
 
 
@@ -44,10 +64,10 @@ def test_the_page(tmp_path):
     accelerators.main(["--page", "--record", str(tmp_path / "record.json"), "--out", str(tmp_path / "page.md")])
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert (
-        "| SRResNet-MSE | 8 × v5e | 16 | copied | 197.000 | 1638.00 | 1 | 1 | 0, 0.0 | 1000.00 | **2000.00** | 0.00 |"
-        in page
+        "| SRResNet-MSE | 8 × v5e | 16 | copied | 197.000 | 1638.00 | 4000.00 | 1 | 1 | 0, 0.0 | 1000.00 | **2000.00** "
+        "| 0.00 | 1500.00 |" in page
     )
-    assert "**projection** that assumes 50% of the bound" in page and "v5e 197, 819, 100" in page
+    assert "**projection** that assumes 50% of the bound" in page and "v5e 197, 1.50, 819, 100" in page
 
 
 def test_the_committed_page_is_what_its_record_makes():
@@ -82,4 +102,4 @@ def test_between_the_chips_there_are_sums_alone(tmp_path):
     assert set(measured["collectives"]) == {"all-reduce"}
     parameters = 4 * (9 * 9 * 3 * 16 + 16 + 3 * 9 * 16 * 16 + 2 * (9 * 16 * 64 + 64) + 9 * 9 * 16 * 3 + 3)
     assert parameters * 0.4 < measured["collectives"]["all-reduce"]["bytes"] < parameters * 1.2
-    assert measured["flop"] > 0 and measured["bytes"] > 0
+    assert measured["flop"] > 0 and 0 < measured["traffic"] < measured["accessed"] and measured["cycles"] > 0

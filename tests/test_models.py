@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import traverse_util
+from test_cpu import CHANNELS_LAST, draw, value_and_gradients
+from test_cpu import assert_close as assert_all_close
 from tiny import initialise, quick_jit
 
 from srgan_jax.images.resize import imresize, nearest
 from srgan_jax.models import VGG19, Discriminator, MSRResNet, SRResNet, fold_batch_norm
-from srgan_jax.models.layers import PReLU, batch_norm, pixel_shuffle
+from srgan_jax.models.layers import PReLU, batch_norm, convolve_subpixels, pixel_shuffle
 from srgan_jax.models.vgg import AFTER_ACTIVATION, PREPROCESSING, conv_names
 
 TINY = {"features": 8, "num_blocks": 2}
@@ -232,6 +234,28 @@ def test_pixel_shuffle_is_depth_to_space(factor):
         for j in range(factor):
             first = (i * factor + j) * 5
             np.testing.assert_array_equal(y[:, i::factor, j::factor], x[..., first : first + 5])
+
+
+@pytest.mark.parametrize("slopes", ["channel", "shared"])
+def test_prelu_before_a_pixel_shuffle_is_prelu_after_it(slopes):
+    x = jax.random.normal(jax.random.key(0), (2, 3, 4, 12))
+    params = randomised(PReLU(slopes).init(jax.random.key(1), x, factor=2))
+    before = pixel_shuffle(PReLU(slopes).apply(params, x, factor=2), 2)
+    np.testing.assert_array_equal(before, PReLU(slopes).apply(params, pixel_shuffle(x, 2)))
+
+
+@pytest.mark.parametrize("size", [1, 3, 7, 9])
+def test_a_convolution_on_a_grid_half_as_fine_has_the_sums_of_the_finer_one(size):
+    images, kernel = draw((2, 6, 10, 16), (size, size, 16, 3))
+    ours, lax = (
+        value_and_gradients(
+            functools.partial(convolve, window_strides=(1, 1), padding="SAME", dimension_numbers=CHANNELS_LAST),
+            images,
+            kernel,
+        )
+        for convolve in (convolve_subpixels, jax.lax.conv_general_dilated)
+    )
+    assert_all_close(ours, lax)
 
 
 def test_pixel_shuffle_is_pytorchs_but_for_the_order_of_channels():

@@ -1,5 +1,6 @@
 """The scripts behind the released weights and the results page."""
 
+import argparse
 import json
 import pathlib
 import subprocess
@@ -80,12 +81,29 @@ def test_every_shipped_model_is_described_and_small():
         }
 
 
-def test_what_is_missing_is_said_at_once(tmp_path, monkeypatch):
-    flags = {"--hardware": "cpu", "--machine": "", "--photos": "", "--data": "", "--vgg19": "none", "--out": tmp_path}
-    monkeypatch.setattr(sys, "argv", ["train_release", *(str(word) for flag in flags.items() for word in flag)])
+@pytest.mark.parametrize(
+    "hardware, message",
+    [
+        ("cpu", "srgan_consistent needs VGG19's weights: --vgg19 none is no file"),
+        ("gpu", "configs/release.py has no recipe gpu_srresnet_l1: choose other --models"),
+    ],
+)
+def test_what_is_missing_is_said_at_once(tmp_path, monkeypatch, hardware, message):
+    flags = {"--machine": "", "--photos": "", "--data": "", "--vgg19": "none", "--out": tmp_path}
+    words = [str(word) for flag in flags.items() for word in flag]
+    monkeypatch.setattr(sys, "argv", ["train_release", "--hardware", hardware, *words])
     monkeypatch.setattr(train_release, "run", None)
-    with pytest.raises(InputError, match="srgan_consistent needs VGG19's weights: --vgg19 none is no file"):
+    with pytest.raises(InputError, match=message):
         train_release.main()
+
+
+def test_a_model_starts_from_the_run_before_or_from_what_ships(tmp_path):
+    arguments = argparse.Namespace(hardware="cpu", steps=None, out=tmp_path)
+    assert train_release.start_of("srgan_consistent", arguments) == "srresnet-x4"
+    checkpoint = tmp_path / "srresnet_l1" / "checkpoints" / "14000"
+    checkpoint.mkdir(parents=True)
+    assert train_release.start_of("srgan_consistent", arguments) == checkpoint
+    assert train_release.start_of("srgan_vgg54", arguments) == "srresnet-x4"
 
 
 @pytest.mark.slow
@@ -106,7 +124,7 @@ def test_the_whole_script_in_small(tmp_path):
         "--steps",
         "1",
     ]
-    command += ["--photos", tmp_path / "photos", "--data", f"Set5={tmp_path / 'sets'}", "--models", "srresnet_mse"]
+    command += ["--photos", tmp_path / "photos", "--data", f"Set5={tmp_path / 'sets'}", "--models", "srresnet_l1"]
     command += ["--out", tmp_path / "out", "--pretrained", tmp_path / "pretrained"]
     for _ in range(2):  # the second time all is there
         subprocess.run([str(word) for word in command], cwd=ROOT, check=True)
@@ -114,5 +132,6 @@ def test_the_whole_script_in_small(tmp_path):
         "srresnet-x4.md",
         "srresnet-x4.safetensors",
     ]
-    assert len((tmp_path / "out" / "srresnet_mse" / "metrics.jsonl").read_text().splitlines()) == 2
-    assert "updates of 16 crops" in (tmp_path / "pretrained" / "srresnet-x4.md").read_text()
+    assert len((tmp_path / "out" / "srresnet_l1" / "metrics.jsonl").read_text().splitlines()) == 2
+    card = (tmp_path / "pretrained" / "srresnet-x4.md").read_text()
+    assert "1 updates of 8 crops" in card and "pixels, from SRResNet-MSE. The SRGAN paper has 1,000,000" in card

@@ -51,15 +51,8 @@ def from_phases(grid: Grid) -> Array:
     return depth_to_space(jnp.concatenate([*grid[0], *grid[1]], axis=-1))
 
 
-def space_to_depth(images: Features) -> Array:
-    """[N, H, W, C] -> [N, H / 2, W / 2, 4 C]: the pixels of each 2 × 2 block become the channels of one pixel."""
-    n, height, width, channels = images.shape
-    blocks = images.reshape(n, height // 2, 2, width // 2, 2, channels).transpose(0, 1, 3, 2, 4, 5)
-    return blocks.reshape(n, height // 2, width // 2, 4 * channels)
-
-
 def depth_to_space(images: Features) -> Array:
-    """[N, H, W, 4 C] -> [N, 2 H, 2 W, C], the inverse of `space_to_depth`."""
+    """[N, H, W, 4 C] -> [N, 2 H, 2 W, C]: the channels of one pixel become the pixels of a 2 × 2 block."""
     n, height, width, channels = images.shape
     blocks = images.reshape(n, height, width, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
     return blocks.reshape(n, 2 * height, 2 * width, channels // 4)

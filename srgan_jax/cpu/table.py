@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
-from srgan_jax.cpu import kernel_rows, space_to_depth, strided, winograd
+from srgan_jax.cpu import im2col, kernel_rows, strided, winograd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,11 +72,9 @@ ROWS = (
         kernel_gradient=strided.kernel_gradient,
     ),
     Row(
-        "space_to_depth",
-        lambda c: c.is_centred(size=space_to_depth.SIZE) and c.outputs < 16 <= c.inputs,
-        result=space_to_depth.result,
-        image_gradient=space_to_depth.image_gradient,
-        kernel_gradient=space_to_depth.kernel_gradient,
+        "im2col",
+        lambda c: (c.size, c.stride, c.padding) == (im2col.SIZE, 1, im2col.SIZE // 2) and c.outputs < 16 <= c.inputs,
+        kernel_gradient=im2col.kernel_gradient,
     ),
     Row(
         "kernel_rows",

@@ -2,6 +2,8 @@
 
 import functools
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -31,9 +33,16 @@ class PReLU(nn.Module):
     slopes: str = "channel"
 
     @nn.compact
-    def __call__(self, x: Float[AnyArray, "*shape c"]) -> Float[AnyArray, "*shape c"]:
-        shape = {"channel": (x.shape[-1],), "shared": (1,)}[self.slopes]
+    def __call__(self, x: Float[AnyArray, "*shape c"], *, factor: int = 1) -> Float[AnyArray, "*shape c"]:
+        """Activate x. Before `pixel_shuffle(x, factor)` this gives what it would give after it, and moves less memory.
+
+        Args:
+          x: features, or subpixels of features.
+          factor: of the pixel shuffle that follows, which makes factor² channels of x into one.
+        """
+        shape = {"channel": (x.shape[-1] // factor**2,), "shared": (1,)}[self.slopes]
         slope = self.param("slope", nn.initializers.constant(0.25), shape)
+        slope = jnp.tile(slope, factor**2) if self.slopes == "channel" else slope
         return jnp.where(x >= 0, x, slope.astype(x.dtype) * x)
 
 
@@ -64,6 +73,38 @@ def subpixels(images: Shaped[AnyArray, "n _ _ _"], factor: int) -> Shaped[AnyArr
     n, h, w, c = images.shape
     images = images.reshape(n, h // factor, factor, w // factor, factor, c)
     return images.transpose(0, 1, 3, 2, 4, 5).reshape(n, h // factor, w // factor, factor**2 * c)
+
+
+def convolve_subpixels(
+    images: Float[AnyArray, "n h w c"],
+    kernel: Float[AnyArray, "k k c d"],
+    window_strides: Sequence,
+    padding: Any,
+    **options,
+) -> Float[AnyArray, "n h w d"]:
+    """Convolve images, H and W even, on a grid half as fine; a `conv` of stride 1 with few outputs may be given this.
+
+    The 2×2 pixels of a block become the channels of one pixel, of the images as of the result, and a kernel of 9×9 from
+    64 channels to 3, for example, becomes one of 5×5 from 256 to 12. The sums are those of the finer grid. Few outputs
+    would leave most of a processor's vector or matrix unit idle. And where a pixel shuffle has made the images, XLA
+    leaves out this shuffle together with its inverse here.
+    """
+    coarse = cpu.conv_general_dilated(subpixels(images, 2), _coarse(kernel), window_strides, padding, **options)
+    return pixel_shuffle(coarse, 2)
+
+
+def _coarse(kernel: Float[AnyArray, "k k c d"]) -> Float[AnyArray, "l l _ _"]:
+    """[k, k, C, D], k odd -> [l, l, 4 C, 4 D]: the kernel between the grids that are half as fine."""
+    size, _, inputs, outputs = kernel.shape
+    radius = size // 2
+    coarse_radius = -(-radius // 2)
+    coarse = 2 * coarse_radius + 1
+    # The results of phase (a, b) have the kernel shifted by (a, b) pixels; each 2×2 of its taps are one coarse tap.
+    around = (coarse - radius, coarse - radius)
+    padded = jnp.pad(kernel, (around, around, (0, 0), (0, 0)))
+    phases = [padded[1 - a : 1 - a + 2 * coarse, 1 - b : 1 - b + 2 * coarse] for a in (0, 1) for b in (0, 1)]
+    taps = jnp.stack(phases, axis=-2).reshape(coarse, 2, coarse, 2, inputs, 4, outputs)
+    return taps.transpose(0, 2, 1, 3, 4, 5, 6).reshape(coarse, coarse, 4 * inputs, 4 * outputs)
 
 
 # How often each scale shuffles pixels, and by how much.

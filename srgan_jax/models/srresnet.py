@@ -15,6 +15,7 @@ from srgan_jax.models.layers import (
     add,
     batch_norm,
     conv,
+    convolve_subpixels,
     icnr,
     pixel_shuffle,
     upsampling_radius,
@@ -97,8 +98,10 @@ class SRResNet(ResidualGenerator):
             for i, factor in enumerate(factors)
         ]
         self.upsample_prelus = [PReLU(self.prelu, name=f"upsample{i}_prelu") for i in range(len(factors))]
-        init = {"kernel_init": nn.initializers.zeros} if self.zero_init_output else {}
-        self.output = conv(self.channels, (9, 9), dtype=self.dtype, **init)
+        options = {"kernel_init": nn.initializers.zeros} if self.zero_init_output else {}
+        if factors[-1:] == (2,):
+            options["conv_general_dilated"] = convolve_subpixels
+        self.output = conv(self.channels, (9, 9), dtype=self.dtype, **options)
         method = GLOBAL_SKIPS[self.global_skip]
         self.enlarge = method and Enlarge(method, self.scale, name="global_skip")
 
@@ -117,7 +120,7 @@ class SRResNet(ResidualGenerator):
             x = self.trunk_bn(x, use_running_average=not train)
         x = add(stem, x)
         for factor, upsample, prelu in zip(FACTORS[self.scale], self.upsamples, self.upsample_prelus, strict=True):
-            x = prelu(pixel_shuffle(upsample(x), factor))
+            x = pixel_shuffle(prelu(upsample(x), factor=factor), factor)
         sr = OUTPUT_ACTIVATIONS[self.output_activation](self.output(x).astype(jnp.float32))
         if self.enlarge:
             enlarged = self.enlarge(lr.astype(jnp.float32))
