@@ -1,18 +1,20 @@
-"""What a training step asks of a TPU, compiled for it ahead of time on any x86 machine; writes docs/accelerators.md.
+"""What a training step asks of a TPU or GPU, compiled for it ahead of time on any x86 machine; makes a page of it.
 
-pip install libtpu                                          no TPU is needed: the wheel has XLA's compiler for it
+pip install libtpu                                          for TPUs: the wheel has XLA's compiler, no TPU is needed
+pip install --no-deps jax-cuda12-plugin jax-cuda12-pjrt nvidia-cuda-nvcc-cu12    for GPUs, of the version of jax
 PYTHONPATH=. python benchmarks/accelerators.py              compile what is not in docs/runs/accelerators.json yet
 PYTHONPATH=. python benchmarks/accelerators.py --stages SRResNet-MSE --chips v5e --counts 1 8 --batch 16
-PYTHONPATH=. python benchmarks/accelerators.py --page       only write the page
+PYTHONPATH=. python benchmarks/accelerators.py --page       only write docs/accelerators.md
 
-XLA's compiler says how many operations a program makes, which arrays it keeps on the chip and which in the chip's
-memory, which collectives it has, and how many cycles it expects each operation to take. Divided by what a chip can do
-at best, these are four times, of which the longest bounds the step. No program has been run: the steps per second on
-the page are projections.
+XLA's compilers say which arrays a program keeps in the chip's memory, and which collectives it has; that for TPUs also
+says how many operations there are, which arrays stay on the chip, and how many cycles each operation is expected to
+take. Divided by what a chip can do at best, these are times, of which the longest bounds the step. No program has been
+run: the steps per second on the page are projections.
 """
 
 import argparse
 import dataclasses
+import importlib.util
 import json
 import math
 import os
@@ -21,12 +23,18 @@ import re
 import tempfile
 import time
 
-os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # do not look for a TPU
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")  # do not look for a TPU
+os.environ.setdefault("JAX_SKIP_CUDA_CONSTRAINTS_CHECK", "1")  # nor for CUDA's libraries
+# Without a GPU no algorithms can be tried out. The compiler needs a library of functions from CUDA's toolkit.
+os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_autotune_level=0"
+if toolkit := importlib.util.find_spec("nvidia"):
+    os.environ["XLA_FLAGS"] += f" --xla_gpu_cuda_data_dir={toolkit.submodule_search_locations[0]}/cuda_nvcc"
 
 import jax
 import numpy as np
-from train_step import CONFIGS, PAPER, vgg_file
+from jax.experimental import topologies
+from train_step import CONFIGS, GFLOP, PAPER, vgg_file
 
 from srgan_jax.evaluation import Table
 from srgan_jax.files import replace_text
@@ -46,20 +54,45 @@ class Chip:
 
     Attributes:
       flops: bfloat16 operations per second.
-      clock: cycles per second.
+      clock: cycles per second; None where the compiler does not estimate any.
       bandwidth: bytes per second to and from its memory.
       memory: bytes.
       links: bytes per second of all links to other chips together, in one direction.
-      topologies: {number of chips: what libtpu calls their arrangement}.
+      topologies: {number of chips: what the compiler calls their arrangement}.
+      target: what the compiler for GPUs has to know of the chip; "" for a TPU.
     """
 
     flops: float
-    clock: float
+    clock: float | None
     bandwidth: float
     memory: float
     links: float
     topologies: dict[int, str]
+    target: str = ""
 
+    def devices(self, count: int) -> list[jax.Device]:
+        """So many of these chips, to compile for."""
+        name = self.topologies[count]
+        if self.target:
+            return topologies.get_topology_desc(platform="cuda", topology=name, target_config=self.target).devices
+        return topologies.get_topology_desc(platform="tpu", topology_name=name).devices
+
+
+# An H100 with 80 GB (SXM): NVIDIA's data sheet, and what its driver says of it.
+H100 = """
+platform_name: "CUDA"
+device_description_str: "NVIDIA H100 80GB HBM3"
+dnn_version_info { major: 9 minor: 10 patch: 2 }
+gpu_device_info {
+  cuda_compute_capability { major: 9 }
+  core_count: 132  fpus_per_core: 128  clock_rate_ghz: 1.98  threads_per_warp: 32
+  threads_per_block_limit: 1024  threads_per_core_limit: 2048
+  block_dim_limit_x: 2147483647  block_dim_limit_y: 65535  block_dim_limit_z: 65535
+  registers_per_core_limit: 65536  registers_per_block_limit: 65536
+  shared_memory_per_core: 233472  shared_memory_per_block: 49152  shared_memory_per_block_optin: 232448
+  l2_cache_size: 52428800  memory_bandwidth: 3352320000000  device_memory_size: 84942979072
+}
+"""
 
 # Google Cloud's pages on each generation ("System architecture"). Links are bidirectional there; half is one direction.
 # The clocks follow from the operations per second and the number and size of the matrix units.
@@ -70,6 +103,7 @@ CHIPS = {
     "v6e": Chip(
         918e12, 1.75e9, 1640e9, 32 * 2**30, 224e9, {1: "v6e:1x1", 8: "v6e:2x4", 64: "v6e:8x8", 256: "v6e:16x16"}
     ),
+    "H100": Chip(989e12, None, 3352e9, 80 * 2**30, 450e9, {1: "1x1x1", 8: "1x1x8"}, H100),
 }
 
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "f32": 4, "s32": 4, "u32": 4, "f64": 8}
@@ -111,11 +145,12 @@ def _bytes(shape: re.Match) -> tuple[int, bool]:
 
 
 def memory_traffic(hlo: str) -> int:
-    """Bytes that the text of a program compiled for a TPU moves between the chip and its memory.
+    """Bytes that a compiled program moves between the chip and its memory, by its text.
 
-    The compiler has decided for every array whether it lies on the chip: its layout then ends with S(1). An operation
-    reads and writes what lies in memory, once each. A copy or slice that was begun by itself moves what it makes. The
-    cost analysis of JAX counts "bytes accessed" on the chip, too, and what an operation reads several times.
+    For a TPU the compiler has decided for every array whether it lies on the chip: its layout then ends with S(1). For
+    a GPU all arrays lie in memory; what the cache saves is not counted. An operation reads and writes what lies in
+    memory, once each. A copy or slice that was begun by itself moves what it makes. The cost analysis of JAX counts
+    "bytes accessed" on the chip, too, and what an operation reads several times.
     """
     arrays: dict[str, list[tuple[int, bool]]] = {}
     total = 0
@@ -135,6 +170,13 @@ def memory_traffic(hlo: str) -> int:
 def cycles(hlo: str) -> int:
     """The cycles that the compiler expects a program for a TPU to take, without its collectives."""
     return sum(map(int, re.findall(r'"estimated_cycles":"(\d+)"', hlo)))
+
+
+def kernels(hlo: str) -> int:
+    """How many kernels a program for a GPU launches."""
+    launched = ("fusion", "custom-call", "copy", "copy-start", *COLLECTIVES, *(f"{kind}-start" for kind in COLLECTIVES))
+    found = map(_INSTRUCTION.match, hlo[hlo.index("\nENTRY") :].splitlines())
+    return sum(line.group(3) in launched for line in found if line)
 
 
 def shapes_of(tree):
@@ -159,14 +201,15 @@ def compile_step(config, devices):
 
 
 def measure(config, devices) -> dict:
-    """What the compiler says of a step, for each device."""
+    """What the compiler says of a step, for each device; "flop" and "accessed" are None where it does not say."""
     compiled, seconds = compile_step(config, devices)
-    cost, memory, hlo = compiled.cost_analysis(), compiled.memory_analysis(), compiled.as_text()
+    cost, memory, hlo = compiled.cost_analysis() or {}, compiled.memory_analysis(), compiled.as_text()
     return {
-        "flop": cost["flops"],
-        "accessed": cost["bytes accessed"],
+        "flop": cost.get("flops"),
+        "accessed": cost.get("bytes accessed"),
         "traffic": memory_traffic(hlo),
         "cycles": cycles(hlo),
+        "kernels": kernels(hlo),
         "temporaries": memory.temp_size_in_bytes,
         "arguments": memory.argument_size_in_bytes,
         "collectives": collectives(hlo),
@@ -180,42 +223,43 @@ def bounds(measured: dict, chip: Chip, count: int) -> dict[str, float]:
     "expected" is the compiler's own estimate, which knows how much of the chip's units an operation leaves idle. An
     all-reduce on a ring sends and receives nearly twice its bytes.
     """
+    flop = measured["flop"] or GFLOP[measured["stage"]] * 1e9 * measured["batch"]
     moved = sum((2 if kind == "all-reduce" else 1) * entry["bytes"] for kind, entry in measured["collectives"].items())
-    return {
-        "arithmetic": measured["flop"] / chip.flops,
+    times = {
+        "arithmetic": flop / chip.flops,
         "memory": measured["traffic"] / chip.bandwidth,
         "links": moved * (count - 1) / count / chip.links,
-        "expected": measured["cycles"] / chip.clock,
     }
+    return times | ({"expected": measured["cycles"] / chip.clock} if chip.clock else {})
 
 
-PAGE = """# A training step on TPUs, on paper
+PAGE = """# A training step on TPUs and GPUs, on paper
 
-XLA's compiler for TPUs runs on any x86 machine. It has compiled the steps of the paper's networks in bfloat16, and this
-page shows what it says of them. `benchmarks/accelerators.py` writes it:
+XLA's compilers for TPUs and for NVIDIA's GPUs run on any x86 machine. They have compiled the steps of the paper's
+networks in bfloat16, and this page shows what they say of them. `benchmarks/accelerators.py` writes it; how to install
+the compilers stands at its beginning.
 
-```
-pip install libtpu
-PYTHONPATH=. python benchmarks/accelerators.py
-```
-
-**Nothing here has been run on a TPU.** The columns are:
+**Nothing here has been run on an accelerator.** The columns are:
 
 - *batch*: crops of 96 × 96 pixels on each chip.
-- *TFLOP*: operations of one step on each chip.
-- *GB moved*: between the chip and its memory. The compiler says of every array whether it is kept on the chip, and most
-  are. *GB accessed* is the compiler's other count, which also has what is read and written on the chip.
+- *TFLOP*: operations of one step on each chip. The compiler for GPUs does not count them; there *arithmetic* counts the
+  convolutions and dense layers.
+- *GB moved*: between the chip and its memory. For a TPU the compiler says of every array whether it is kept on the
+  chip, and most are; for a GPU what the cache saves is not known. *GB accessed* is the compiler's other count, which
+  has what is read and written on the chip, too.
 - *MB args* and *MB temp.*: memory of each chip for the state and the batch, and for what is computed on the way.
 - *optimizer*: whether every chip has a copy of Adam's averages, or a part of them (`config.optimizer.sharded`).
 - *collectives*: how many there are, and their MB. They are sums over the chips, of gradients, of BatchNorm's means and
   squares, and of what is logged; where the optimizer is divided, the parts of the parameters are gathered as well.
 - *arithmetic*, *memory*, *links*: milliseconds that each would take at the chip's published best.
-- *expected*: milliseconds that the compiler's own estimate of cycles takes at the chip's clock. It knows that few
-  channels leave most of a matrix unit idle. The longest of these four times is the bound of the step.
+- *expected*: milliseconds that the compiler's own estimate of cycles takes at a TPU's clock. It knows that few channels
+  leave most of a matrix unit idle. The longest of these times is the bound of the step.
+- *kernels*: how many a GPU has to launch, which takes some 2 to 5 µs each unless they are launched as one graph.
 - *steps/s* and *hours*: a **projection** that assumes {reached:.0%} of the bound, and the paper's number of updates
-  whatever the batch. It leaves out reading the data.
+  whatever the batch. It leaves out reading the data and launching kernels.
 
-The published figures are TFLOP/s in bfloat16, GHz, GB/s of memory, and GB/s to other chips in one direction: {chips}.
+The published figures are TFLOP/s in bfloat16, GB/s of memory, GB/s to other chips in one direction, and a TPU's clock:
+{chips}.
 
 {table}
 {changes}"""
@@ -227,8 +271,10 @@ CHANGES = ""
 def rows(record: dict) -> list[list[str]]:
     lines = []
     for entry in record.values():
-        times = bounds(entry, CHIPS[entry["chip"]], entry["count"])
+        chip = CHIPS[entry["chip"]]
+        times = bounds(entry, chip, entry["count"])
         longest = max(times, key=times.get)
+        marked = {name: f"**{1e3 * t:.2f}**" if name == longest else f"{1e3 * t:.2f}" for name, t in times.items()}
         per_second = REACHED / times[longest]
         calls = entry["collectives"].values()
         lines.append(
@@ -237,13 +283,14 @@ def rows(record: dict) -> list[list[str]]:
                 f"{entry['count']} × {entry['chip']}",
                 str(entry["batch"]),
                 entry["optimizer"],
-                f"{entry['flop'] / 1e12:.3f}",
+                f"{entry['flop'] / 1e12:.3f}" if entry["flop"] else "",
                 f"{entry['traffic'] / 1e9:.2f}",
-                f"{entry['accessed'] / 1e9:.2f}",
+                f"{entry['accessed'] / 1e9:.2f}" if entry["accessed"] else "",
                 f"{entry['arguments'] / 1e6:.0f}",
                 f"{entry['temporaries'] / 1e6:.0f}",
                 f"{sum(c['count'] for c in calls)}, {sum(c['bytes'] for c in calls) / 1e6:.1f}",
-                *(f"**{1e3 * t:.2f}**" if name == longest else f"{1e3 * t:.2f}" for name, t in times.items()),
+                *(marked.get(name, "") for name in ("arithmetic", "memory", "links", "expected")),
+                f"{entry['kernels']:,}" if chip.target else "",
                 f"{per_second:.0f}",
                 f"{PAPER[entry['stage']] / per_second / 3600:.1f}",
                 f"{entry['compile_seconds']:.0f}",
@@ -255,9 +302,20 @@ def rows(record: dict) -> list[list[str]]:
 def page(record: dict) -> str:
     """The text of docs/accelerators.md."""
     header = ["stage", "chips", "batch", "optimizer", "TFLOP", "GB moved", "GB accessed", "MB args", "MB temp."]
-    header += ["collectives", "arithmetic", "memory", "links", "expected", "steps/s", "hours", "compiled in s"]
+    header += [
+        "collectives",
+        "arithmetic",
+        "memory",
+        "links",
+        "expected",
+        "kernels",
+        "steps/s",
+        "hours",
+        "compiled in s",
+    ]
     chips = "; ".join(
-        f"{name} {chip.flops / 1e12:.0f}, {chip.clock / 1e9:.2f}, {chip.bandwidth / 1e9:.0f}, {chip.links / 1e9:.0f}"
+        f"{name} {chip.flops / 1e12:.0f}, {chip.bandwidth / 1e9:.0f}, {chip.links / 1e9:.0f}"
+        + (f", {chip.clock / 1e9:.2f} GHz" if chip.clock else "")
         for name, chip in CHIPS.items()
     )
     return PAGE.format(reached=REACHED, chips=chips, table=Table(header, rows(record)).markdown(), changes=CHANGES)
@@ -271,7 +329,7 @@ def read(path: pathlib.Path) -> dict:
 def main(words=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--stages", nargs="+", choices=CONFIGS, default=list(CONFIGS))
-    parser.add_argument("--chips", nargs="+", choices=CHIPS, default=["v5e", "v4", "v5p", "v6e"])
+    parser.add_argument("--chips", nargs="+", choices=CHIPS, default=list(CHIPS))
     parser.add_argument("--counts", nargs="+", type=int, default=[8], help="of chips (default: 8)")
     parser.add_argument("--batch", nargs="+", type=int, default=[16], help="crops on each chip (default: 16)")
     parser.add_argument("--optimizer", nargs="+", choices=OPTIMIZERS, default=["copied"], help="how it is placed")
@@ -290,12 +348,10 @@ def main(words=None):
             for optimizer in arguments.optimizer
             if not arguments.page
         ):
-            key, topology = f"{stage} {count} {name} {batch} {optimizer}", CHIPS[name].topologies.get(count)
-            if key in read(arguments.record) or topology is None:
+            key = f"{stage} {count} {name} {batch} {optimizer}"
+            if key in read(arguments.record) or count not in CHIPS[name].topologies:
                 continue
-            from jax.experimental import topologies
-
-            devices = topologies.get_topology_desc(platform="tpu", topology_name=topology).devices
+            devices = CHIPS[name].devices(count)
             config = CONFIGS[stage].get_config()
             config.batch_size, config.vgg_weights, config.dtype = batch * len(devices), vgg, "bfloat16"
             config.optimizer.sharded = optimizer == "divided"

@@ -20,7 +20,7 @@ HLO = """
   ROOT %permute = pred[7]{0} collective-permute(%e), source_target_pairs={{0,1}}
 """
 MEASURED = {"flop": 197e12, "traffic": 819e9 * 2, "accessed": 4e12, "cycles": 1.5e9 * 1.5, "compile_seconds": 3.0}
-MEASURED |= {"temporaries": 1e6, "arguments": 1e6}
+MEASURED |= {"temporaries": 1e6, "arguments": 1e6, "kernels": 3}
 
 # A copy from the memory to the chip, a fusion that reads it and a padded array of the memory, and writes to the chip.
 ENTRY = """
@@ -46,7 +46,7 @@ def test_collectives_are_counted_with_their_bytes():
 def test_what_leaves_the_chip_is_counted_and_the_compilers_cycles():
     padded = 2 * 8 * 128
     assert accelerators.memory_traffic(ENTRY) == padded + 4 * 128 + 2 * 4
-    assert accelerators.cycles(ENTRY) == 100
+    assert accelerators.cycles(ENTRY) == 100 and accelerators.kernels(ENTRY) == 3
 
 
 def test_the_longest_time_bounds_a_step():
@@ -55,6 +55,9 @@ def test_the_longest_time_bounds_a_step():
     expected = {"arithmetic": 1, "memory": 2, "links": 2 * 7 / 8, "expected": 1.5}
     assert accelerators.bounds(measured, chip, 8) == pytest.approx(expected)
     assert accelerators.bounds(measured, chip, 1)["links"] == 0
+    gpu = MEASURED | {"flop": None, "stage": "SRResNet-MSE", "batch": 16, "collectives": {}}
+    of_gpu = accelerators.bounds(gpu, accelerators.CHIPS["H100"], 1)
+    assert "expected" not in of_gpu and of_gpu["arithmetic"] == pytest.approx(16 * 7.7e9 / 989e12)
 
 
 def test_the_page(tmp_path):
@@ -65,9 +68,9 @@ def test_the_page(tmp_path):
     page = (tmp_path / "page.md").read_text(encoding="utf-8")
     assert (
         "| SRResNet-MSE | 8 × v5e | 16 | copied | 197.000 | 1638.00 | 4000.00 | 1 | 1 | 0, 0.0 | 1000.00 | **2000.00** "
-        "| 0.00 | 1500.00 |" in page
+        "| 0.00 | 1500.00 |  |" in page
     )
-    assert "**projection** that assumes 50% of the bound" in page and "v5e 197, 1.50, 819, 100" in page
+    assert "**projection** that assumes 50% of the bound" in page and "v5e 197, 819, 100, 1.50 GHz" in page
 
 
 def test_the_committed_page_is_what_its_record_makes():
