@@ -6,8 +6,8 @@ PYTHONPATH=. python benchmarks/processes.py --stages SRGAN-VGG54 --counts 2 4
 Every process has the same work, a few crops of its own, whatever their number. Its peer does that work by itself: so
 many processes at the same time on the same cores, none of which waits for another. The two groups take turns, and the
 ratio of their times is the efficiency of what joining them adds: sums of gradients and of BatchNorm's statistics over
-the loopback device, and the waiting for the slowest. Each process is held to one core, in turn; where there are more
-processes than cores, both groups suffer from it alike. Keep the machine idle.
+the loopback device, and the waiting for the slowest. More processes than cores slow both groups down. Keep the machine
+idle.
 """
 
 import argparse
@@ -21,15 +21,9 @@ import sys
 import tempfile
 
 STEPS = 3  # in each turn
+ANSWER = "answer:"  # begins the lines that a process prints for the one that measures
 
-WORKER = """
-import os, sys
-index = int(sys.argv[2])
-cores = sorted(os.sched_getaffinity(0))
-os.sched_setaffinity(0, {cores[index % len(cores)]})
-from processes import work
-work(*sys.argv[1:])
-"""
+WORKER = "import sys; from processes import work; work(*sys.argv[1:])"
 
 
 def work(kind: str, index: str, coordinator: str, count: str, stage_name: str, crops: str, vgg: str) -> None:
@@ -54,13 +48,13 @@ def work(kind: str, index: str, coordinator: str, count: str, stage_name: str, c
     step = sharding.compile_step(stage.step, mesh)
     state, metrics = step(state, batch, frozen, np.int32(0))
     jax.block_until_ready(metrics)
-    print("ready", flush=True)
+    print(ANSWER, flush=True)
     for _ in sys.stdin:
         start = time.perf_counter()
         for _ in range(STEPS):
             state, metrics = step(state, batch, frozen, np.int32(0))
         jax.block_until_ready(metrics)
-        print((time.perf_counter() - start) / STEPS, flush=True)
+        print(ANSWER, (time.perf_counter() - start) / STEPS, flush=True)
 
 
 @contextlib.contextmanager
@@ -83,20 +77,21 @@ def group(kind: str, count: int, *words):
         for index in range(count)
     ]
 
-    def answers() -> list[str]:
-        lines = [member.stdout.readline() for member in members]
-        if not all(lines):
-            raise SystemExit(f"A process of the {count} that train {kind} has ended; its message is above.")
-        return lines
+    def answer(member: subprocess.Popen) -> str:
+        for line in member.stdout:  # the library that joins the processes prints lines, too
+            if line.startswith(ANSWER):
+                return line.removeprefix(ANSWER)
+        raise SystemExit(f"A process of the {count} that train {kind} has ended; its message is above.")
 
     def turn() -> list[float]:
         for member in members:
             member.stdin.write("\n")
             member.stdin.flush()
-        return [float(line) for line in answers()]
+        return [float(answer(member)) for member in members]
 
     try:
-        answers()  # "ready"
+        for member in members:  # each says that it is ready
+            answer(member)
         yield turn
         for member in members:
             member.stdin.close()

@@ -9,12 +9,14 @@ Each run is the paper's configuration of that name with fewer updates, on a fold
 for its length, since short runs want a higher rate than the paper's. Measured on Set5 (protocol paper), on two shared
 cores of an Intel Xeon at 2.5 GHz:
 
-cpu_srresnet_mse    30.23 dB after 4.9 hours; shipped as srresnet-x4
+cpu_srresnet_mse    30.23 dB after 4.9 hours
 cpu_srgan_vgg54     22.08 dB after 2.2 more, with pale pictures
 
 and on two cores of an AMD EPYC:
 
-cpu_srgan_consistent    29.28 dB after 1.6 hours, mixed with its start and made consistent; shipped as srgan-x4
+cpu_srresnet_l1         31.13 dB after 1.5 hours, from cpu_srresnet_mse; shipped as srresnet-x4
+cpu_srgan_consistent    29.28 dB after 1.6 hours, from cpu_srresnet_mse, mixed with it and made consistent; shipped as
+                        srgan-x4
 
 The recipes for GPUs have not been run yet. docs/results.md has all results.
 """

@@ -11,6 +11,9 @@ recipe as follows:
   later, and not one that also depends on what else is in the batch. Its scales and offsets still learn.
 - A batch has 8 crops, for twice as many updates in the same time. The learning rate rises to 5e-4, and then falls to 0
   along a cosine.
+
+14,000 updates (configs/release.py:cpu_srresnet_l1) took 1.5 hours on two cores of an AMD EPYC with AVX-512. They began
+at 30.30 dB on Set5 (protocol matlab) and ended at 31.16, on Set14 at 27.86, and on BSD100 at 27.21.
 """
 
 from srgan_jax.configs import base

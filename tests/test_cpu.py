@@ -72,8 +72,6 @@ def names_of(images, kernel, *arguments, **options):
         ((2, 6, 4, 256), 3, 288, 1, "SAME_LOWER", ["winograd", "winograd_kernel_gradient"]),
         ((2, 8, 6, 32), 3, 40, 2, ONES, ["strided"]),
         ((1, 2, 2, 33), 3, 1, 2, ONES, ["strided"]),
-        ((2, 8, 5, 16), 5, 12, 1, "SAME", ["im2col"]),
-        ((1, 1, 4, 16), 5, 1, 1, ((2, 2), (2, 2)), ["im2col"]),
         ((2, 11, 10, 5), 9, 3, 1, "VALID", ["kernel_rows"]),
         ((2, 11, 10, 5), 5, 15, 1, ((0, 0), (0, 0)), ["kernel_rows"]),
         ((2, 4, 10, 5), 9, 3, 1, "VALID", ["kernel_rows"]),  # no row of pixels is left
@@ -114,7 +112,6 @@ OPTIONS = {
     "few inputs": {"images": (2, 6, 8, 16), "kernel": (3, 3, 16, 64)},
     "size 1": {"kernel": (1, 1, 32, 8), "padding": "VALID"},
     "many outputs": {"kernel": (3, 3, 32, 16), "padding": "VALID"},
-    "many outputs of 5×5": {"kernel": (5, 5, 32, 16), "padding": "SAME"},
     "strided without padding": {"kernel": (3, 3, 32, 8), "padding": "VALID", "window_strides": (2, 2)},
     "one dimension": {
         "images": (2, 8, 32),

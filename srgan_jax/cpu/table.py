@@ -7,7 +7,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import NamedTuple
 
-from srgan_jax.cpu import im2col, kernel_rows, strided, winograd
+from srgan_jax.cpu import kernel_rows, strided, winograd
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,11 +70,6 @@ ROWS = (
         lambda c: c.is_centred(size=3, stride=2) and c.inputs >= 32,
         image_gradient=strided.image_gradient,
         kernel_gradient=strided.kernel_gradient,
-    ),
-    Row(
-        "im2col",
-        lambda c: (c.size, c.stride, c.padding) == (im2col.SIZE, 1, im2col.SIZE // 2) and c.outputs < 16 <= c.inputs,
-        kernel_gradient=im2col.kernel_gradient,
     ),
     Row(
         "kernel_rows",
