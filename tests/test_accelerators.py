@@ -57,7 +57,8 @@ def test_the_longest_time_bounds_a_step():
     assert accelerators.bounds(measured, chip, 1)["links"] == 0
     gpu = MEASURED | {"flop": None, "stage": "SRResNet-MSE", "batch": 16, "collectives": {}}
     of_gpu = accelerators.bounds(gpu, accelerators.CHIPS["H100"], 1)
-    assert "expected" not in of_gpu and of_gpu["arithmetic"] == pytest.approx(16 * 7.7e9 / 989e12)
+    assert of_gpu["expected"] == 3 * accelerators.LAUNCH
+    assert of_gpu["arithmetic"] == pytest.approx(16 * 7.7e9 / 989e12)
 
 
 def test_the_page(tmp_path):
