@@ -19,6 +19,14 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+
+import jax
+import numpy as np
+from train_step import CONFIGS, make_tiny_batch, processor, vgg_file
+
+from srgan_jax.parallel import processes, sharding
+from srgan_jax.training import stages
 
 STEPS = 3  # in each turn
 ANSWER = "answer:"  # begins the lines that a process prints for the one that measures
@@ -28,15 +36,6 @@ WORKER = "import sys; from processes import work; work(*sys.argv[1:])"
 
 def work(kind: str, index: str, coordinator: str, count: str, stage_name: str, crops: str, vgg: str) -> None:
     """Be one process: tell when the step is compiled, then time STEPS steps for every line of the standard input."""
-    import time
-
-    import jax
-    import numpy as np
-    from train_step import CONFIGS, make_tiny_batch
-
-    from srgan_jax.parallel import processes, sharding
-    from srgan_jax.training import stages
-
     if kind == "together" and int(count) > 1:
         processes.join(coordinator, int(count), int(index))
     config = CONFIGS[stage_name].get_config()
@@ -111,8 +110,6 @@ def measure(stage: str, count: int, crops: int, rounds: int, vgg: str) -> dict[s
 
 
 def main():
-    from train_step import CONFIGS, processor, vgg_file
-
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--stages", nargs="+", choices=CONFIGS, default=["SRResNet-MSE"])
     parser.add_argument("--counts", nargs="+", type=int, default=[1, 2, 4, 8], help="of processes")
