@@ -15,6 +15,7 @@ run: the steps per second on the page are projections.
 import argparse
 import dataclasses
 import importlib.util
+import itertools
 import json
 import math
 import os
@@ -110,23 +111,27 @@ CHIPS = {
 
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "f32": 4, "s32": 4, "u32": 4, "f64": 8}
 COLLECTIVES = ("all-reduce", "all-gather", "reduce-scatter", "all-to-all", "collective-permute")
-_CALL = re.compile(rf" = (.*?) ({'|'.join(COLLECTIVES)})(-start)?\(")
+_CALL = re.compile(rf" = (.*?) ({'|'.join(COLLECTIVES)})(-start)?\((?:.*? channel_id=(\d+))?")
 _SHAPE = re.compile(rf"\b({'|'.join(BYTES)})\[([\d,]*)\]")
 _LAYOUT = re.compile(rf"{_SHAPE.pattern}\{{([\d,]*)(?::([^}}]*))?\}}")
 _INSTRUCTION = re.compile(r"\s+(?:ROOT )?(%[\w.\-]+) = (.*?[)}\]]) ([a-z][\w\-]*)\((.*?)\)(?:, |$)")
+_ALIAS = re.compile(r"\{(\d+)\}: \((\d+), \{\}\)")
 FREE = ("parameter", "constant", "get-tuple-element", "tuple", "bitcast")  # these move nothing
 
 
 def collectives(hlo: str) -> dict[str, dict[str, int]]:
     """{kind: {"count", "bytes"}} of the collective operations in the text of a compiled program.
 
-    The bytes are those of the results, on each device. An operation that is begun and ended apart counts once.
+    The bytes are those of the results, on each device. An operation that is begun and ended apart counts once, and so
+    does one that other operations advance, each by some part: it has the same channel in all of them.
     """
     found: dict[str, dict[str, int]] = {}
+    seen = set()
     for line in hlo.splitlines():
-        if not (call := _CALL.search(line)):
+        if not (call := _CALL.search(line)) or (call[4] and call.groups() in seen):
             continue
-        result, kind, started = call.groups()
+        seen.add(call.groups())
+        result, kind, started, _ = call.groups()
         shapes = _SHAPE.findall(result)
         size = sum(BYTES[dtype] * math.prod(int(n) for n in sides.split(",") if n) for dtype, sides in shapes)
         entry = found.setdefault(kind, {"count": 0, "bytes": 0})
@@ -164,8 +169,12 @@ def memory_traffic(hlo: str) -> int:
         if kind in ("copy-start", "slice-start"):
             total += min(arrays[name][:2])[0]
         elif kind not in FREE and not kind.endswith("-done"):
-            read = [array for operand in re.findall(r"%[\w.\-]+", operands) for array in arrays.get(operand, [])]
-            total += sum(size for size, in_memory in read + arrays[name] if in_memory)
+            read, written = [arrays.get(operand, []) for operand in re.findall(r"%[\w.\-]+", operands)], arrays[name]
+            if "calls=%async_collective_fusion" in line:  # It hands on the arrays of a collective that goes on beside.
+                passed = [tuple(map(int, pair)) for pair in _ALIAS.findall(line)]
+                written = [array for i, array in enumerate(written) if i not in {output for output, _ in passed}]
+                read = [array for i, array in enumerate(read) if i not in {operand for _, operand in passed}]
+            total += sum(size for size, in_memory in [*itertools.chain(*read), *written] if in_memory)
     return total
 
 

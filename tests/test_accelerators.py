@@ -17,6 +17,8 @@ HLO = """
   %start = (f32[8]{0}, f32[32]{0}) all-gather-start(%c), dimensions={0}
   %done = f32[32]{0} all-gather-done(%start)
   %other = f32[5]{0} add(%all-reduce.1, %d)
+  %all-gather.1 = f32[64,8]{1,0} all-gather(%param_0.1), channel_id=7, dimensions={0}
+  %all-gather.2 = f32[64,8]{1,0} all-gather(%param_0.2), channel_id=7, dimensions={0}
   ROOT %permute = pred[7]{0} collective-permute(%e), source_target_pairs={{0,1}}
 """
 MEASURED = {"flop": 197e12, "traffic": 819e9 * 2, "accessed": 4e12, "cycles": 1.5e9 * 1.5, "compile_seconds": 3.0}
@@ -31,6 +33,7 @@ ENTRY %main (p: bf16[8,64]) -> bf16[8,64] {
   %copy-done = bf16[8,64]{1,0:T(8,128)(2,1)S(1)} copy-done(%copy-start)
   %fusion = bf16[8,64]{1,0:T(8,128)(2,1)S(1)} fusion(%copy-done, %q), backend_config={"estimated_cycles":"70"}
   %other = (bf16[4]{0}, s32[]) fusion(%fusion), calls=%f, backend_config={"estimated_cycles":"30"}
+  %by = (f32[2]{0}, f32[9]{0}) fusion(%q, %g), output_to_operand_aliasing={{1}: (1, {})}, calls=%async_collective_fusion
 }
 """
 
@@ -38,15 +41,16 @@ ENTRY %main (p: bf16[8,64]) -> bf16[8,64] {
 def test_collectives_are_counted_with_their_bytes():
     assert accelerators.collectives(HLO) == {
         "all-reduce": {"count": 2, "bytes": 4 * 64 * 64 + 2 * 10 + 4 * 9},
-        "all-gather": {"count": 1, "bytes": 4 * (8 + 32) // 2},
+        "all-gather": {"count": 2, "bytes": 4 * (8 + 32) // 2 + 4 * 64 * 8},
         "collective-permute": {"count": 1, "bytes": 7},
     }
 
 
 def test_what_leaves_the_chip_is_counted_and_the_compilers_cycles():
     padded = 2 * 8 * 128
-    assert accelerators.memory_traffic(ENTRY) == padded + 4 * 128 + 2 * 4
-    assert accelerators.cycles(ENTRY) == 100 and accelerators.kernels(ENTRY) == 3
+    of_q = 4 * 128
+    assert accelerators.memory_traffic(ENTRY) == padded + of_q + 2 * 4 + of_q + 4 * 2
+    assert accelerators.cycles(ENTRY) == 100 and accelerators.kernels(ENTRY) == 4
 
 
 def test_the_longest_time_bounds_a_step():
@@ -87,23 +91,33 @@ from jax.experimental import topologies
 from srgan_jax.configs import srresnet_mse
 config = srresnet_mse.get_config()
 config.generator.features, config.generator.num_blocks, config.data.crop_size = 16, 1, 32
-config.batch_size, config.dtype = 16, "bfloat16"
+config.batch_size, config.dtype, config.optimizer.sharded = 16, "bfloat16", {divided}
 devices = topologies.get_topology_desc(platform="tpu", topology_name="v5e:2x4").devices
 print(accelerators.json.dumps(accelerators.measure(config, devices)))
 """
 
 
 @pytest.mark.slow
-def test_between_the_chips_there_are_sums_alone(tmp_path):
-    """Of the gradients, of BatchNorm's statistics, and of the metrics: no more bytes than these have."""
+@pytest.mark.parametrize("divided", [False, True])
+def test_between_the_chips_there_are_sums_alone(divided, tmp_path):
+    """Of the gradients, of BatchNorm's statistics, and of the metrics: no more bytes than these have.
+
+    Where the optimizer is divided, the parts of the parameters' updates are gathered as well, and nothing else.
+    """
     pytest.importorskip("libtpu")
     environment = {"PYTHONPATH": f"{ROOT / 'benchmarks'}:{ROOT}:{':'.join(sys.path)}", "PATH": "/usr/bin:/bin"}
     environment |= {"HOME": str(tmp_path), "TPU_SKIP_MDS_QUERY": "1", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
-        [sys.executable, "-c", PROGRAM], env=environment, capture_output=True, text=True, check=True, timeout=600
+        [sys.executable, "-c", PROGRAM.format(divided=divided)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=600,
     )
     measured = json.loads(done.stdout.splitlines()[-1])
-    assert set(measured["collectives"]) == {"all-reduce"}
+    assert set(measured["collectives"]) == ({"all-reduce", "all-gather"} if divided else {"all-reduce"})
     parameters = 4 * (9 * 9 * 3 * 16 + 16 + 3 * 9 * 16 * 16 + 2 * (9 * 16 * 64 + 64) + 9 * 9 * 16 * 3 + 3)
     assert parameters * 0.4 < measured["collectives"]["all-reduce"]["bytes"] < parameters * 1.2
+    assert not divided or parameters * 0.9 < measured["collectives"]["all-gather"]["bytes"] < parameters
     assert measured["flop"] > 0 and 0 < measured["traffic"] < measured["accessed"] and measured["cycles"] > 0

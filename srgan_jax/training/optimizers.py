@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 from ml_collections import ConfigDict
 
+from srgan_jax.parallel import sharding
 from srgan_jax.types import Params
 
 OUTPUT = "output"  # the name that generators give to their last convolution
@@ -43,7 +44,18 @@ def create_optimizer(config: ConfigDict, rate: Callable, *, output_rate: float =
     if output_rate != 1:
         chain.append(optax.stateless(lambda updates, params: _scale_output(updates, output_rate)))
     # A chain of one would have another state than the optimizer by itself, and old checkpoints hold the latter.
-    return chain[0] if len(chain) == 1 else optax.chain(*chain)
+    tx = chain[0] if len(chain) == 1 else optax.chain(*chain)
+    return _between_whole_arrays(tx) if config.sharded else tx
+
+
+def _between_whole_arrays(tx: optax.GradientTransformation) -> optax.GradientTransformation:
+    """An optimizer whose gradients and updates are whole on every device, however its own arrays are divided."""
+
+    def update(gradients, state, params=None):
+        updates, state = tx.update(sharding.whole(gradients), state, params)
+        return sharding.whole(updates), state
+
+    return optax.GradientTransformation(tx.init, update)
 
 
 def clip_by_rate(bound: float, rate: Callable) -> optax.GradientTransformation:
