@@ -12,7 +12,7 @@ from test_cpu import assert_close as assert_all_close
 from tiny import initialise, quick_jit
 
 from srgan_jax.images.resize import imresize, nearest
-from srgan_jax.models import VGG19, Discriminator, MSRResNet, SRResNet, fold_batch_norm
+from srgan_jax.models import VGG19, Discriminator, MSRResNet, SRResNet, fold_batch_norm, layers
 from srgan_jax.models.layers import PReLU, batch_norm, convolve_subpixels, pixel_shuffle
 from srgan_jax.models.vgg import AFTER_ACTIVATION, PREPROCESSING, conv_names
 
@@ -234,6 +234,15 @@ def test_pixel_shuffle_is_depth_to_space(factor):
         for j in range(factor):
             first = (i * factor + j) * 5
             np.testing.assert_array_equal(y[:, i::factor, j::factor], x[..., first : first + 5])
+
+
+@pytest.mark.parametrize("pool", [layers.max_pool, layers._largest_in_windows, layers._largest_of_neighbours])
+def test_max_pooling_is_the_same_on_every_platform(pool):
+    x = jax.random.permutation(jax.random.key(0), 2 * 7 * 10 * 3).reshape(2, 7, 10, 3).astype(jnp.float32)
+    expected = np.asarray(x)[:, :6].reshape(2, 3, 2, 5, 2, 3).max((2, 4))
+    np.testing.assert_array_equal(pool(x), expected)
+    gradient = jax.grad(lambda x: jnp.sum(pool(x) ** 2))(x)
+    np.testing.assert_array_equal(gradient, np.where(np.isin(x, expected), 2 * x, 0))
 
 
 @pytest.mark.parametrize("slopes", ["channel", "shared"])
