@@ -40,8 +40,8 @@ PAGE = """# Beyond the paper: small experiments
 Each section tries one capability in runs of minutes, on {machine}. Their tables show what happens in
 the first hundred or thousand updates, which is not what a long training would give. PSNR and SSIM have the protocol
 `matlab` ([evaluation.md](evaluation.md)). The minutes are those of the updates, with other work on the machine beside
-some of them. The shipped SRResNet, `srresnet-x4`, was SRResNet-MSE after 6,000 updates then
-([results.md](results.md)). Written by:
+some of them. The shipped SRResNet, `srresnet-x4`, was SRResNet-MSE after 6,000 updates then,
+and `srgan-x4` had made 2,500 updates from it ([results.md](results.md)). Written by:
 
 ```
 python -m scripts.beyond --machine … --photos PHOTOS --vgg19 VGG19 --data Set5=SET5 --domains DOMAINS

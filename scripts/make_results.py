@@ -50,7 +50,7 @@ CURVES = {
     "terms of G's loss": ("g/mse", "g/l1", "g/vgg54", "g/pre34", "g/lr_l1", "g/adversarial"),
     "what D thinks": ("d/real", "d/fake"),
     "norm of the gradients": ("g/grad_norm", "d/grad_norm"),
-    "PSNR of held-out pictures, dB": ("held_out/psnr_y",),
+    "PSNR, dB": ("held_out/psnr_y", "Set5/psnr_y", "Set5_ema/psnr_y"),
 }
 
 

@@ -44,8 +44,6 @@ MODELS = {
 STARTS = {"srresnet_l1": "srresnet_mse", "srgan_consistent": "srresnet_l1"} | dict.fromkeys(
     ("srgan_mse", "srgan_vgg22", "srgan_vgg54"), "srresnet_mse"
 )
-# How much of what it began with is mixed into a model's parameters (Wang et al., ESRGAN, section 3.4).
-BLENDED = {"srgan_consistent": 0.15}
 ORIGINS = {"fast": "Zhang et al., ACM Multimedia 2021"}  # of networks that are not the paper's
 # The paper's run whose length a card compares with, where the model is not the paper's.
 PAPERS = {"srresnet_l1": "srresnet_mse", "srgan_consistent": "srgan_vgg54", "fast": "srresnet_mse"}
@@ -172,8 +170,6 @@ def model_card(name: str, file: pathlib.Path, arguments) -> str:
     results = json.loads((arguments.out / "eval" / name / "results.json").read_text(encoding="utf-8"))
 
     start = f", from {MODELS[STARTS[name]]}" if name in STARTS else ""
-    if name in BLENDED:
-        start += f".\n  The parameters are {BLENDED[name]:.0%} those of that start and the rest those of this training"
 
     def scores(protocol):
         means = [dataset["mean"][protocol] for dataset in results["datasets"].values()]
@@ -229,9 +225,8 @@ def main():
         train(name, arguments)
         half = arguments.out / f"{name}.safetensors"
         checkpoint = result_of(name, arguments)
-        blend = ("--blend-with", start_of(name, arguments), "--blend", BLENDED[name]) if name in BLENDED else ()
-        run("-m", "srgan_jax.weights", "release", checkpoint, *blend, "--half", "-o", half)
-        evaluate(half, arguments.out / "eval" / name, arguments.data, vs=None if blend else checkpoint)
+        run("-m", "srgan_jax.weights", "release", checkpoint, "--half", "-o", half)
+        evaluate(half, arguments.out / "eval" / name, arguments.data, vs=checkpoint)
         if name in SHIPPED:
             shipped = arguments.pretrained / f"{SHIPPED[name]}.safetensors"
             results = arguments.out / "eval" / name / "results.json"

@@ -387,12 +387,13 @@ def test_style_names_a_shipped_model(capsys):
         tuple(flags): upscale_command.parse_arguments(["a.png", *flags]).ckpt
         for flags in ([], ["--style", "faithful"], ["--style", "sharp"], ["--fast"], ["--ckpt", "runs/mine"])
     }
-    assert list(models.values()) == ["srresnet-x4", "srresnet-x4", "srgan-x4", "fast-x4", "runs/mine"]
+    assert list(models.values()) == ["srgan-x4", "srresnet-x4", "srgan-x4", "fast-x4", "runs/mine"]
     for style in upscale_command.STYLES.values():
         assert (generators.SHIPPED / f"{style}.safetensors").is_file()
-    with pytest.raises(SystemExit, match="2"):
-        upscale_command.parse_arguments(["a.png", "--style", "sharp", "--ckpt", "runs/mine"])
-    assert "argument --ckpt: not allowed with argument --style" in capsys.readouterr().err
+    for style in upscale_command.STYLES:
+        with pytest.raises(SystemExit, match="2"):
+            upscale_command.parse_arguments(["a.png", "--style", style, "--ckpt", "runs/mine"])
+        assert "argument --ckpt: not allowed with argument --style" in capsys.readouterr().err
 
 
 def test_blend_needs_both_flags(capsys):

@@ -52,7 +52,7 @@ def run(flags: argparse.Namespace) -> None:
     from srgan_jax.generators import shipped_names
 
     # The network trained for the least error comes first: it is the safe choice.
-    models = flags.models or sorted(shipped_names(), key=lambda name: (not name.startswith("srresnet"), name))
+    models = flags.models or sorted(shipped_names(), key=lambda name: (name != "srgan-x4", name))
     if flags.host not in LOOPBACK:
         print(f"Warning: every computer that reaches this one at {flags.host} can use the page.", file=sys.stderr)
     limits = Limits(flags.max_megapixels, flags.max_pictures, flags.max_megabytes)

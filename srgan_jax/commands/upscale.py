@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from srgan_jax.generators import Generator
 
 # What --style chooses from: the shipped models by what one wants of them.
-STYLES = {"faithful": "srresnet-x4", "sharp": "srgan-x4", "fast": "fast-x4"}
-STYLE = "faithful"  # where neither --style nor --ckpt is given
+STYLES = {"sharp": "srgan-x4", "faithful": "srresnet-x4", "fast": "fast-x4"}
+STYLE = "sharp"  # where neither --style nor --ckpt is given
 REFERENCE = STYLES["faithful"]
 
 FLAGS = {"share": "blend"}  # the flags of the library's options, where their names differ
 
 EXAMPLES = """examples:
   srgan-upscale photo.jpg
-  srgan-upscale photo.jpg -o large.png --style sharp
+  srgan-upscale photo.jpg -o large.png --style faithful
   srgan-upscale "*.jpg" holiday/ -o enlarged/ --ckpt model.safetensors --format jpg --resume
   srgan-upscale photo.jpg -o twice.png --scale 2 --ensemble
   srgan-upscale photo.jpg -o both.png --ckpt runs/srresnet --blend-with runs/srgan --blend 0.7
@@ -48,9 +48,8 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     model.add_argument(
         "--style",
         choices=STYLES,
-        default=STYLE,
-        help="what the result is to be, faithful (no more than can be known), sharp (with plausible detail) or fast: "
-        f"one of the shipped models ({choices}; default: %(default)s)",
+        help="what the result is to be, sharp (with plausible detail), faithful (no more than can be known) or fast: "
+        f"one of the shipped models ({choices}; default: {STYLE})",
     )
     model.add_argument(
         "--fast", dest="style", action="store_const", const="fast", help="the same as --style fast; good for videos"
@@ -113,7 +112,7 @@ def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespac
     add_process_flags(parser)
     parsed = parser.parse_args(arguments)
     be_quiet(parsed.quiet)
-    parsed.ckpt = parsed.ckpt or STYLES[parsed.style]
+    parsed.ckpt = parsed.ckpt or STYLES[parsed.style or STYLE]
     if (parsed.blend is None) != (parsed.blend_with is None):
         parser.error("--blend and --blend-with need each other")
     return parsed
@@ -173,6 +172,8 @@ def load(flags: argparse.Namespace) -> "Generator":
     generator = generators.load(flags.ckpt).at_scale(flags.scale)
     if "license" in generator.info and processes.is_first():
         say(f"The weights of {generator.name} are {generator.info['license']}.")
+    if flags.ckpt == STYLES["sharp"] and processes.is_first():
+        say("It adds detail that looks plausible and need not have been there; --style faithful leaves it out.")
     if flags.blend_with is None:
         return generator
     return blend(generator, generators.load(flags.blend_with).at_scale(flags.scale), flags.blend)
