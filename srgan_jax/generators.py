@@ -32,6 +32,7 @@ EMA = ":ema"  # after a run's directory
 _log = logging.getLogger("srgan_jax")
 
 REFERENCE = "srresnet-x4"  # the shipped model that was trained for the least error
+INVENTS = "It adds detail that looks plausible and need not have been there"  # where Generator.invents
 
 SHIPPED = pathlib.Path(__file__).parent / "pretrained"
 
@@ -63,6 +64,11 @@ class Generator:
     def architecture(self) -> dict:
         """What makes the network again: models.create_generator(architecture)."""
         return architecture_of(self.module)
+
+    @property
+    def invents(self) -> bool:
+        """Whether it was trained adversarially, and so adds plausible detail that need not have been there."""
+        return self.info.get("config", {}).get("stage") == "adversarial"
 
     def sha256(self) -> str:
         """Digest of names, shapes and bytes of all arrays: the same whatever file they came in."""
@@ -250,10 +256,11 @@ def load(path: str | pathlib.Path, *, step: int | None = None, others: Iterable[
     else:
         known = nearest_name(name, [*shipped_names(), *others])
         raise InputError(f"{path}: no such file or directory, and no name of a shipped model; {known}")
-    if info.get("config", {}).get("stage") == "adversarial" and not changes_lr(info["config"]):
-        info = {"consistent": True} | info  # what a GAN invents is not to contradict the picture
     try:
         module = create_generator(architecture)
     except InputError as error:
         raise InputError(f"{path} is damaged, or of another version of srgan_jax: {error}") from None
-    return create(module, variables, name=name, info=info)
+    generator = create(module, variables, name=name, info=info)
+    if generator.invents and not changes_lr(info["config"]):  # what is invented is not to contradict the picture
+        return dataclasses.replace(generator, info={"consistent": True} | info)
+    return generator

@@ -116,6 +116,7 @@ def test_shipped_files_say_what_they_may_be_used_for_and_run_in_pytorch(name):
     assert "research use only" in json.loads(header["license"])
     assert json.loads(header["graph"])  # what docs/pytorch_generator.py runs
     assert "research use" in (generators.SHIPPED / f"{name}.md").read_text(encoding="utf-8")
+    assert generators.load(name).invents == (name == "srgan-x4")
 
 
 @pytest.mark.parametrize("scale", [0, -1, 1e9])

@@ -14,6 +14,7 @@ from srgan_jax.app.archives import Archive, Limits, enlarge_archive
 from srgan_jax.app.enlarging import Shown, Wishes, as_shown, enlarge_file, load, size_of
 from srgan_jax.app.jobs import CancelledError, Job, Progress, Result, Sessions
 from srgan_jax.errors import InputError
+from srgan_jax.generators import INVENTS
 from srgan_jax.images import EXTENSIONS
 from srgan_jax.images.montage import as_rgb
 from srgan_jax.photos.codecs import read_photo
@@ -222,8 +223,12 @@ def _wishes(values: Sequence[Any]) -> Wishes:
 def _about(model: str) -> str:
     """What is known of a model, in a few words."""
     generator = load(model)
-    licence = generator.info.get("license")
-    return f"It enlarges {generator.module.scale} times." + (f" Licence: {licence}." if licence else "")
+    known = [f"It enlarges {generator.module.scale} times."]
+    if generator.invents:
+        known.append(f"{INVENTS}.")
+    if licence := generator.info.get("license"):
+        known.append(f"Licence: {licence}.")
+    return " ".join(known)
 
 
 def _sentence(error: Exception, path: str) -> str:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from srgan_jax.commands.common import add_version, report_input_errors
+from srgan_jax.commands.upscale import STYLE, STYLES
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -51,8 +52,8 @@ def run(flags: argparse.Namespace) -> None:
     from srgan_jax.app.server import LOOPBACK, serve
     from srgan_jax.generators import shipped_names
 
-    # The network trained for the least error comes first: it is the safe choice.
-    models = flags.models or sorted(shipped_names(), key=lambda name: (name != "srgan-x4", name))
+    # What srgan-upscale takes by default comes first.
+    models = flags.models or sorted(shipped_names(), key=lambda name: (name != STYLES[STYLE], name))
     if flags.host not in LOOPBACK:
         print(f"Warning: every computer that reaches this one at {flags.host} can use the page.", file=sys.stderr)
     limits = Limits(flags.max_megapixels, flags.max_pictures, flags.max_megabytes)

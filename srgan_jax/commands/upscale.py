@@ -172,8 +172,8 @@ def load(flags: argparse.Namespace) -> "Generator":
     generator = generators.load(flags.ckpt).at_scale(flags.scale)
     if "license" in generator.info and processes.is_first():
         say(f"The weights of {generator.name} are {generator.info['license']}.")
-    if flags.ckpt == STYLES["sharp"] and processes.is_first():
-        say("It adds detail that looks plausible and need not have been there; --style faithful leaves it out.")
+    if generator.invents and processes.is_first():
+        say(f"{generators.INVENTS}; --style faithful leaves it out.")
     if flags.blend_with is None:
         return generator
     return blend(generator, generators.load(flags.blend_with).at_scale(flags.scale), flags.blend)
