@@ -10,7 +10,7 @@ WIDTH, HEIGHT = 760, 520  # pixels of the whole drawing
 LEFT, RIGHT, TOP, BOTTOM = 70, 20, 40, 60  # pixels around the axes
 SIZE = 13  # of labels, pixels
 LETTER = 0.61 * SIZE  # width of an average letter
-COLOURS = ("#1765ad", "#c2410c", "#15803d", "#7e22ce", "#b91c1c", "#0f766e")
+COLOURS = ("#1765ad", "#c2410c", "#15803d", "#7e22ce", "#b91c1c", "#0f766e", "#be185d")
 GREY = "#8a8a8a"
 
 # Panels of curves: how many stand beside each other, their sizes, and what is around their axes, in pixels.
