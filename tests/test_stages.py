@@ -304,8 +304,14 @@ RECIPE = {
 }
 
 
-@pytest.mark.parametrize("head", ["pool", "patch", "dense"])
-@pytest.mark.parametrize("norm", ["spectral", "none", "batch"])
+@pytest.mark.parametrize(
+    "head, norm",
+    [
+        *[("pool", norm) for norm in ("spectral", "none", "batch")],
+        *[(head, "batch") for head in ("patch", "dense")],
+        *[pytest.param(h, n, marks=pytest.mark.slow) for h in ("patch", "dense") for n in ("spectral", "none")],
+    ],
+)
 def test_every_form_of_d_learns_and_teaches(head, norm):
     config = make_tiny_config(**RECIPE, discriminator__head=head, discriminator__norm=norm)
     before, after, metrics = step_of(config, make_tiny_batch(config, rows=ROWS))
