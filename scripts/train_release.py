@@ -79,7 +79,7 @@ LIMITS = {
 }
 REMARKS = {  # on a recipe, or on what came out of it
     "cpu_srgan_vgg54": "After so few updates its pictures are pale, with a faint grid: it is shipped to be looked at\n"
-    "and trained further. For enlarging photos take srresnet-x4.",
+    "and trained further. For enlarging photos take srgan-x4.",
     "cpu_fast": "It is small, for videos and for pages that must not wait. The PSNR of srresnet-x4 is .2 to .45 dB\n"
     "higher.",
     "cpu_srgan_consistent": "Its losses are not the paper's. What it gives is made consistent with the picture that\n"
