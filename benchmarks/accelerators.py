@@ -310,7 +310,7 @@ quarter of a matrix unit; the last convolution (22 %); sums and slopes in the bl
 
 ## What was tried and left out
 
-All of this was compiled for v5e in bfloat16, with 16 crops:
+All of this was compiled for v5e in bfloat16, with 16 crops; the first two by small programs that are not kept here:
 
 - Two pictures side by side in 128 channels, by kernels that are half zeros: four of the blocks' convolutions with their
   gradients need 224 thousand cycles, as without. Two neighbouring columns in 128 channels: 204 thousand, which would be

@@ -32,7 +32,7 @@ EMA = ":ema"  # after a run's directory
 _log = logging.getLogger("srgan_jax")
 
 REFERENCE = "srresnet-x4"  # the shipped model that was trained for the least error
-INVENTS = "It adds detail that looks plausible and need not have been there"  # where Generator.invents
+INVENTS = "adds detail that looks plausible and need not have been there"  # what a Generator that `invents` does
 
 SHIPPED = pathlib.Path(__file__).parent / "pretrained"
 

@@ -225,7 +225,7 @@ def _about(model: str) -> str:
     generator = load(model)
     known = [f"It enlarges {generator.module.scale} times."]
     if generator.invents:
-        known.append(f"{INVENTS}.")
+        known.append(f"It {INVENTS}.")
     if licence := generator.info.get("license"):
         known.append(f"Licence: {licence}.")
     return " ".join(known)

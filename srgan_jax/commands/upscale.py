@@ -172,11 +172,11 @@ def load(flags: argparse.Namespace) -> "Generator":
     generator = generators.load(flags.ckpt).at_scale(flags.scale)
     if "license" in generator.info and processes.is_first():
         say(f"The weights of {generator.name} are {generator.info['license']}.")
-    if generator.invents and processes.is_first():
-        say(f"{generators.INVENTS}; --style faithful leaves it out.")
-    if flags.blend_with is None:
-        return generator
-    return blend(generator, generators.load(flags.blend_with).at_scale(flags.scale), flags.blend)
+    other = generators.load(flags.blend_with).at_scale(flags.scale) if flags.blend_with else None
+    for loaded in filter(None, (generator, other)):
+        if loaded.invents and processes.is_first():
+            say(f"{loaded.name} {generators.INVENTS}; --style faithful leaves it out.")
+    return blend(generator, other, flags.blend) if other else generator
 
 
 def run_photos(flags: argparse.Namespace) -> int:
