@@ -151,6 +151,7 @@ def parse_arguments(words=None):
     parser.add_argument("--photos", required=True, help="folder to train on")
     parser.add_argument("--pictures", default="400 photographs of BSDS500, the 91 of Yang et al. and 19 large ones")
     parser.add_argument("--data", required=True, nargs="+", metavar="NAME=DIR", help="evaluation sets, as for eval.py")
+    parser.add_argument("--metrics", help="as for eval.py; the page shows psnr,ssim,lpips_alex, which take less time")
     parser.add_argument("--hours", type=float, default=8.0, help="of training, for all (default: %(default)s)")
     parser.add_argument("--updates", type=int, help="of every network, instead of as many as fit into its hours")
     parser.add_argument("--networks", nargs="+", choices=baselines.NETWORKS, default=list(baselines.NETWORKS))
@@ -179,13 +180,14 @@ def parse_arguments(words=None):
 def main(words=None):
     arguments = parse_arguments(words)
     arguments.out.mkdir(parents=True, exist_ok=True)
+    metrics = ["--metrics", arguments.metrics] if arguments.metrics else []
     for name in INTERPOLATIONS:
-        evaluate(name, arguments.out / "eval" / name, arguments.data)
+        evaluate(name, arguments.out / "eval" / name, arguments.data, *metrics)
     methods = [*INTERPOLATIONS, *arguments.networks]
     if arguments.selfexsr:
         out = arguments.out / "eval" / "selfexsr"
         if not (out / "results.json").exists():
-            run("eval.py", "--sr", arguments.selfexsr, "--out", out, "--data", *arguments.data)
+            run("eval.py", "--sr", arguments.selfexsr, "--out", out, "--data", *arguments.data, *metrics)
         methods.append("selfexsr")
     for network, num_steps in make_plan(arguments).items():
         checkpoint = arguments.out / network / "checkpoints" / str(num_steps)
@@ -194,7 +196,7 @@ def main(words=None):
         half = arguments.out / f"{network}.safetensors"
         if not half.exists():
             run("-m", "srgan_jax.weights", "release", checkpoint, "--half", "-o", half)
-        evaluate(half, arguments.out / "eval" / network, arguments.data)
+        evaluate(half, arguments.out / "eval" / network, arguments.data, *metrics)
     record = {
         "machine": arguments.machine,
         "networks": {network: describe(network, arguments) for network in arguments.networks},

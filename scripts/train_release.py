@@ -136,10 +136,10 @@ def train(name: str, arguments) -> None:
         run("train.py", f"--config=configs/release.py:{recipe}", f"--workdir={arguments.out / name}", *flags)
 
 
-def evaluate(method, out: pathlib.Path, data, *, vs=None) -> None:
-    """Score a method on the evaluation sets, unless that has been done."""
+def evaluate(method, out: pathlib.Path, data, *more) -> None:
+    """Score a method on the evaluation sets, unless that has been done; `more` are further flags of eval.py."""
     if not (out / "results.json").exists():
-        run("eval.py", "--ckpt", method, "--out", out, "--data", *data, *(["--vs", vs] if vs else []))
+        run("eval.py", "--ckpt", method, "--out", out, "--data", *data, *more)
 
 
 def hours(log: pathlib.Path) -> float:
@@ -226,7 +226,7 @@ def main():
         half = arguments.out / f"{name}.safetensors"
         checkpoint = result_of(name, arguments)
         run("-m", "srgan_jax.weights", "release", checkpoint, "--half", "-o", half)
-        evaluate(half, arguments.out / "eval" / name, arguments.data, vs=checkpoint)
+        evaluate(half, arguments.out / "eval" / name, arguments.data, "--vs", checkpoint)
         if name in SHIPPED:
             shipped = arguments.pretrained / f"{SHIPPED[name]}.safetensors"
             results = arguments.out / "eval" / name / "results.json"
