@@ -59,7 +59,7 @@ PSNR and SSIM under the protocol `matlab`, and LPIPS (AlexNet), which is lower w
 ## What they cost
 
 GFLOP counts multiplications and additions of the convolutions for a result of 1280 × 720 pixels, and s/picture is how
-long such a result took on the machine named above, other work on it included.
+long such a result took on the machine named above, once.
 
 {costs}
 
