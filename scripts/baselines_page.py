@@ -73,8 +73,8 @@ CARD = """# {name}
 {title}, ×4, for luma; the colour is enlarged bicubically: `srgan_jax.load("{name}")`, `python upscale.py … --ckpt
 {name}`. It is here to compare with; for enlarging photos take srresnet-x4.
 
-- **Learned from** {pictures}, but for 2 % of them, which were held out for
-  choosing. None is in the evaluation sets. LR pictures are bicubic reductions of them.
+- **Learned from** {pictures}.
+  Of these, 2 % were held out. None is in the evaluation sets. LR pictures are their bicubic reductions.
 - **Recipe**: `configs/baselines.py:{network}_common`, run by `scripts/train_baselines.py`; {updates:,} updates.
 - **Machine**: {machine}; {hours:.2f} hours of computing.
 - **File**: float16, {size:.2f} MB; computes in float32. SHA-256 of the arrays `{sha256}`.

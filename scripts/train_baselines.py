@@ -4,10 +4,12 @@ python -m scripts.train_baselines --machine "two cores of an Intel Xeon at 2.5 G
     --data Set5=$SR_DATA/data/eval/Set5 Set14=$SR_DATA/data/eval/Set14 BSD100=$SR_DATA/data/eval/BSD100
 
 The budget is a number of hours for all networks, by default a night; each trains for the same part of it. First a few
-updates of each are timed, which tells how many fit. Interrupted or failed, the same command goes on where it was. The
-recipe is the common one of configs/baselines.py. Each network is trained to its last step in OUT/NETWORK, written as
-float16 to OUT/NETWORK.safetensors, and evaluated in OUT/eval/NETWORK. With --ship the small ones that trained for a
-quarter of an hour and beat bicubic interpolation go to srgan_jax/pretrained/. scripts/baselines_page.py makes the page.
+updates of each are timed, which tells how many fit. A long run is up to a tenth faster than these few updates, and ends
+that much earlier. Interrupted or failed, the same command goes on where it was. The recipe is the common one of
+configs/baselines.py. Each network is trained to its last step in OUT/NETWORK, written as float16 to
+OUT/NETWORK.safetensors, and evaluated in OUT/eval/NETWORK. With --ship the small ones that trained for a quarter of an
+hour and beat bicubic interpolation go to srgan_jax/pretrained/; give 1.7 hours or more, for all six. The page is made
+by scripts/baselines_page.py.
 """
 
 import argparse
