@@ -58,7 +58,7 @@ def test_crops_of_a_smaller_scale_are_the_middle():
     np.testing.assert_array_equal(smaller, batch["hr"][:, 6:30, 6:30])
 
 
-@pytest.mark.parametrize("stage", ["content", "adversarial"])
+@pytest.mark.parametrize("stage", ["content", pytest.param("adversarial", marks=pytest.mark.slow)])
 def test_a_step_trains_one_head_and_the_trunk(stage):
     adversarial = {"stage": "adversarial", "losses__adversarial": 1e-2, "discriminator__head": "pool"}
     config = make_config(**(adversarial if stage == "adversarial" else {}))
