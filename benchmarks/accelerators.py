@@ -2,9 +2,9 @@
 
 pip install libtpu                                          for TPUs: the wheel has XLA's compiler, no TPU is needed
 pip install --no-deps jax-cuda12-plugin jax-cuda12-pjrt nvidia-cuda-nvcc-cu12    for GPUs, of the version of jax
-PYTHONPATH=. python benchmarks/accelerators.py              compile what is not in docs/runs/accelerators.json yet
-PYTHONPATH=. python benchmarks/accelerators.py --stages SRResNet-MSE --chips v5e --counts 1 8 --batch 16
-PYTHONPATH=. python benchmarks/accelerators.py --page       only write docs/accelerators.md
+python -m benchmarks.accelerators              compile what is not in docs/runs/accelerators.json yet
+python -m benchmarks.accelerators --stages SRResNet-MSE --chips v5e --counts 1 8 --batch 16
+python -m benchmarks.accelerators --page       only write docs/accelerators.md
 
 XLA's compilers say which arrays a program keeps in the chip's memory, and which collectives it has; that for TPUs also
 says how many operations there are, which arrays stay on the chip, and how many cycles each operation is expected to
@@ -36,15 +36,14 @@ if toolkit := importlib.util.find_spec("nvidia"):
 import jax
 import numpy as np
 from jax.experimental import topologies
-from train_step import CONFIGS, GFLOP, PAPER, vgg_file
 
+from benchmarks.common import CONFIGS, GFLOP, PAPER, ROOT, vgg_file
 from srgan_jax.evaluation import Table
 from srgan_jax.files import replace_text
 from srgan_jax.images.resize import MARGIN_LR
 from srgan_jax.parallel import sharding
 from srgan_jax.training import stages
 
-ROOT = pathlib.Path(__file__).parents[1]
 RECORD, PAGE_FILE = ROOT / "docs" / "runs" / "accelerators.json", ROOT / "docs" / "accelerators.md"
 OPTIMIZERS = ("copied", "divided")
 REACHED = 0.5  # the share of the bound that a projection assumes
@@ -74,7 +73,7 @@ class Chip:
     target: str = ""
 
     def devices(self, count: int) -> list[jax.Device]:
-        """So many of these chips, to compile for."""
+        """Return so many of these chips, to compile for."""
         name = self.topologies[count]
         if self.target:
             return topologies.get_topology_desc(platform="cuda", topology=name, target_config=self.target).devices
@@ -120,7 +119,7 @@ FREE = ("parameter", "constant", "get-tuple-element", "tuple", "bitcast")  # the
 
 
 def collectives(hlo: str) -> dict[str, dict[str, int]]:
-    """{kind: {"count", "bytes"}} of the collective operations in the text of a compiled program.
+    """Return {kind: {"count", "bytes"}} of the collective operations in the text of a compiled program.
 
     The bytes are those of the results, on each device. An operation that is begun and ended apart counts once, and so
     does one that other operations advance, each by some part: it has the same channel in all of them.
@@ -141,7 +140,10 @@ def collectives(hlo: str) -> dict[str, dict[str, int]]:
 
 
 def _bytes(shape: re.Match) -> tuple[int, bool]:
-    """(bytes of an array with the padding of its tiles, whether it lies in the chip's memory and not on the chip)."""
+    """Return (bytes of an array with the padding of its tiles, whether it lies in the chip's memory).
+
+    An array that does not lie there is on the chip itself.
+    """
     dtype, sides, order, layout = shape.groups(default="")
     lengths = [int(n) for n in sides.split(",") if n]
     if order and (tile := re.match(r"T\(([\d,]+)\)", layout)):
@@ -152,7 +154,7 @@ def _bytes(shape: re.Match) -> tuple[int, bool]:
 
 
 def memory_traffic(hlo: str) -> int:
-    """Bytes that a compiled program moves between the chip and its memory, by its text.
+    """Return the bytes that a compiled program moves between the chip and its memory, by its text.
 
     For a TPU the compiler has decided for every array whether it lies on the chip: its layout then ends with S(1). For
     a GPU all arrays lie in memory; what the cache saves is not counted. An operation reads and writes what lies in
@@ -179,12 +181,12 @@ def memory_traffic(hlo: str) -> int:
 
 
 def cycles(hlo: str) -> int:
-    """The cycles that the compiler expects a program for a TPU to take, without its collectives."""
+    """Return the cycles that the compiler expects a program for a TPU to take, without its collectives."""
     return sum(map(int, re.findall(r'"estimated_cycles":"(\d+)"', hlo)))
 
 
 def kernels(hlo: str) -> int:
-    """How many kernels a program for a GPU launches."""
+    """Return how many kernels a program for a GPU launches."""
     launched = ("fusion", "custom-call", "copy", "copy-start", *COLLECTIVES, *(f"{kind}-start" for kind in COLLECTIVES))
     found = map(_INSTRUCTION.match, hlo[hlo.index("\nENTRY") :].splitlines())
     return sum(line.group(3) in launched for line in found if line)
@@ -195,7 +197,7 @@ def shapes_of(tree):
 
 
 def compile_step(config, devices):
-    """(the step compiled for devices that need not be there, seconds that this took)."""
+    """Return (the step compiled for devices that need not be there, seconds that this took)."""
     mesh, stage = sharding.create_mesh(devices), stages.create_stage(config)
     state = jax.eval_shape(stage.init, jax.random.key(0))
     placement = sharding.of_state(state, mesh, split_optimizer=config.optimizer.sharded)
@@ -212,7 +214,7 @@ def compile_step(config, devices):
 
 
 def measure(config, devices) -> dict:
-    """What the compiler says of a step, for each device; "flop" and "accessed" are None where it does not say."""
+    """Return what the compiler says of a step, for each device; "flop" and "accessed" may be None."""
     compiled, seconds = compile_step(config, devices)
     cost, memory, hlo = compiled.cost_analysis() or {}, compiled.memory_analysis(), compiled.as_text()
     return {
@@ -229,7 +231,7 @@ def measure(config, devices) -> dict:
 
 
 def bounds(measured: dict, chip: Chip, count: int) -> dict[str, float]:
-    """Seconds that a step needs for its arithmetic, its memory traffic, and between chips, at best; and as expected.
+    """Return the seconds that a step needs at best for its arithmetic, its memory and between chips; and as expected.
 
     "expected" is for a TPU the compiler's own estimate, which knows how much of the chip's units an operation leaves
     idle, and for a GPU the time of launching kernels. An all-reduce on a ring moves nearly twice its bytes.
@@ -365,7 +367,7 @@ def rows(record: dict) -> list[list[str]]:
 
 
 def page(record: dict) -> str:
-    """The text of docs/accelerators.md."""
+    """Return the text of docs/accelerators.md."""
     header = ["stage", "chips", "batch", "optimizer", "TFLOP", "GB moved", "GB accessed", "MB args", "MB temp."]
     header += [
         "collectives",
@@ -387,7 +389,7 @@ def page(record: dict) -> str:
 
 
 def read(path: pathlib.Path) -> dict:
-    """What has been compiled until now, perhaps by another process."""
+    """Return what has been compiled until now, perhaps by another process."""
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 

@@ -1,6 +1,6 @@
 """Crops per second that the host makes ready: ours, and the ways that are usual with PyTorch, over the same pictures.
 
-SR_DATA=... python benchmarks/data.py --photos $SR_DATA/data/train/BSDS400 --write benchmarks/data.md
+SR_DATA=... python -m benchmarks.data --photos $SR_DATA/data/train/BSDS400 --write benchmarks/data.md
 
 Every way gives batches of 16 random crops of 96x96 pixels with random flips and turns, RGB, uint8. Ours leave the flips
 and turns to the accelerator and carry the margin that the LR image needs; PyTorch's make no LR image, which is in their
@@ -12,13 +12,11 @@ Needs requirements-torch.txt and requirements-bench.txt.
 
 import argparse
 import contextlib
-import importlib.metadata
 import io
 import itertools
 import json
 import os
 import pathlib
-import platform
 import statistics
 import tempfile
 import time
@@ -27,11 +25,13 @@ import numpy as np
 import torch
 from PIL import Image
 
+from benchmarks.common import machine
 from srgan_jax.commands.crops import run as run_crops
 from srgan_jax.data import sources
 from srgan_jax.data.loader import CropLoader, prefetch
 
 BATCH, CROP, SCALE, PACKED = 16, 96, 4, 192
+PACKAGES = ("torch", "lmdb", "numpy", "pillow", "array_record", "tensorflow-datasets", "jax")  # named on the page
 
 
 # What is compared: name -> a maker of endless batches, from (directory of the prepared files, worker threads or
@@ -127,7 +127,7 @@ BASELINE = "PyTorch, folder of PNG sub-images"
 
 
 def prepare(photos: pathlib.Path, directory: pathlib.Path, *, count: int) -> None:
-    """The same pictures in every form: the photographs as JPEG; crops of them packed, as PNG, and in LMDB."""
+    """Write the same pictures in every form: the photographs as JPEG; crops of them packed, as PNG, and in LMDB."""
     import lmdb
     import tensorflow_datasets as tfds
 
@@ -168,7 +168,7 @@ def prepare(photos: pathlib.Path, directory: pathlib.Path, *, count: int) -> Non
 
 
 def rate(batches, seconds: float) -> float:
-    """Crops per second, after the first batches."""
+    """Return the crops per second, after the first batches."""
     with contextlib.closing(batches) if hasattr(batches, "close") else contextlib.nullcontext():
         for _ in range(8):
             next(batches)
@@ -179,7 +179,7 @@ def rate(batches, seconds: float) -> float:
 
 
 def measure(directory, *, workers: int, rounds: int, seconds: float) -> dict[tuple[str, int], float]:
-    """Medians over the rounds, of (way, workers)."""
+    """Return the medians over the rounds, of (way, workers)."""
     rates = {(name, count): [] for name in WAYS for count in (0, workers)}
     for _ in range(rounds):
         for (name, count), values in rates.items():
@@ -188,7 +188,7 @@ def measure(directory, *, workers: int, rounds: int, seconds: float) -> dict[tup
 
 
 def train(directory, *, config_file: str, steps: int, workers: int) -> str:
-    """A real run from packed crops, and what it says of its waiting once it is compiled."""
+    """Train for some steps from packed crops, and return what the run says of its waiting once it is compiled."""
     import importlib
 
     import jax
@@ -207,17 +207,6 @@ def train(directory, *, config_file: str, steps: int, workers: int) -> str:
         f"{jax.devices()[0].device_kind}: {speed:.0f} crops/s, of the time {wait:.2%} waiting for them "
         f"(`images_per_second`, `data/wait_share`)."
     )
-
-
-def machine() -> str:
-    model = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        lines = pathlib.Path("/proc/cpuinfo").read_text().splitlines()
-        model = next((line.split(": ", 1)[1] for line in lines if line.startswith("model name")), model)
-    packages = ("torch", "lmdb", "numpy", "pillow", "array_record", "tensorflow-datasets", "jax")
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores; Python {platform.python_version()}, {versions}"
 
 
 def main():
@@ -244,7 +233,7 @@ def main():
     for name in WAYS:
         cells = (f"{rates[name, n]:,.0f} ({rates[name, n] / rates[BASELINE, n]:.2f})" for n in columns)
         lines.append(f"| {name} | {' | '.join(cells)} |")
-    lines += ["", training, "", f"{machine()}. Load average at the start: {load:.1f}."]
+    lines += ["", training, "", f"{machine(*PACKAGES)}. Load average at the start: {load:.1f}."]
     table = "\n".join(lines)
     print(table)
     if arguments.write:

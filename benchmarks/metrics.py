@@ -1,7 +1,7 @@
 """How long the metrics take: parts of protocols, whole protocols, and the other metrics, in milliseconds an image.
 
-python benchmarks/metrics.py            random images of BSD100's size, the metrics whose weights are found
-SR_DATA=... python benchmarks/metrics.py --bsd100    also BSD100 itself, bicubic against HR, paper + matlab
+python -m benchmarks.metrics            random images of BSD100's size, the metrics whose weights are found
+SR_DATA=... python -m benchmarks.metrics --bsd100    also BSD100 itself, bicubic against HR, paper + matlab
 """
 
 import argparse

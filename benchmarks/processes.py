@@ -1,7 +1,7 @@
 """What it costs that several processes train as one, without the arithmetic; prints a Markdown table.
 
-PYTHONPATH=. python benchmarks/processes.py
-PYTHONPATH=. python benchmarks/processes.py --stages SRGAN-VGG54 --counts 2 4
+python -m benchmarks.processes
+python -m benchmarks.processes --stages SRGAN-VGG54 --counts 2 4
 
 Every process has the same work, a few crops of its own, whatever their number. Its peer does that work by itself: so
 many processes at the same time on the same cores, none of which waits for another. The two groups take turns, and the
@@ -13,7 +13,6 @@ idle.
 import argparse
 import contextlib
 import os
-import pathlib
 import socket
 import statistics
 import subprocess
@@ -23,15 +22,15 @@ import time
 
 import jax
 import numpy as np
-from train_step import CONFIGS, make_tiny_batch, processor, vgg_file
 
+from benchmarks.common import CONFIGS, ROOT, make_batch, processor, vgg_file
 from srgan_jax.parallel import processes, sharding
 from srgan_jax.training import stages
 
 STEPS = 3  # in each turn
 ANSWER = "answer:"  # begins the lines that a process prints for the one that measures
 
-WORKER = "import sys; from processes import work; work(*sys.argv[1:])"
+WORKER = "import sys; from benchmarks.processes import work; work(*sys.argv[1:])"
 
 
 def work(kind: str, index: str, coordinator: str, count: str, stage_name: str, crops: str, vgg: str) -> None:
@@ -43,7 +42,7 @@ def work(kind: str, index: str, coordinator: str, count: str, stage_name: str, c
     mesh, stage = sharding.create_mesh(), stages.create_stage(config)
     state = sharding.compile_init(stage.init, mesh)(jax.random.key(0))
     frozen = jax.device_put(stage.frozen, sharding.replicated(mesh))
-    batch = sharding.place_batch(make_tiny_batch(config, rows=int(crops), seed=int(index)), mesh)
+    batch = sharding.place_batch(make_batch(config, rows=int(crops), seed=int(index)), mesh)
     step = sharding.compile_step(stage.step, mesh)
     state, metrics = step(state, batch, frozen, np.int32(0))
     jax.block_until_ready(metrics)
@@ -62,12 +61,11 @@ def group(kind: str, count: int, *words):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    here = pathlib.Path(__file__).parent
-    paths = [str(here.parent), str(here), *filter(None, [os.environ.get("PYTHONPATH")])]
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": os.pathsep.join(paths)}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu"}
     members = [
         subprocess.Popen(
             [sys.executable, "-c", WORKER, kind, str(index), coordinator, str(count), *map(str, words)],
+            cwd=ROOT,
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -102,7 +100,7 @@ def group(kind: str, count: int, *words):
 
 
 def measure(stage: str, count: int, crops: int, rounds: int, vgg: str) -> dict[str, float]:
-    """Median seconds of a step of `count` processes, {"alone", "together"}; of a group the slowest counts."""
+    """Return the median seconds of a step of `count` processes, {"alone", "together"}; the slowest counts."""
     words = (stage, crops, vgg)
     with group("alone", count, *words) as alone, group("together", count, *words) as together:
         turns = [(max(alone()), max(together())) for _ in range(rounds + 1)][1:]  # the first warms up

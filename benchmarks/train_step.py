@@ -1,8 +1,8 @@
 """One training step of the paper's networks, ours beside PyTorch's, in turns in one run; prints a Markdown table.
 
-python benchmarks/train_step.py                                                  on a CPU: the batch of the paper
-python benchmarks/train_step.py --batch 16 64 256 --steps 50 --compile           on a GPU: bfloat16, torch.compile
-python benchmarks/train_step.py --without strided winograd                       on a CPU: what these kernels gain
+python -m benchmarks.train_step                                           on a CPU: the batch of the paper
+python -m benchmarks.train_step --batch 16 64 256 --steps 50 --compile    on a GPU: bfloat16, torch.compile
+python -m benchmarks.train_step --without strided winograd                on a CPU: what these kernels gain
 
 VGG19 has random weights, which take as long as others. The comparison needs requirements-torch.txt; --without does not.
 """
@@ -10,9 +10,6 @@ VGG19 has random weights, which take as long as others. The comparison needs req
 import argparse
 import gc
 import os
-import pathlib
-import platform
-import sys
 import tempfile
 import time
 
@@ -21,37 +18,15 @@ os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")  # PyTorch needs
 import jax
 import jax.numpy as jnp
 import numpy as np
-from safetensors.numpy import save_file
 
+from benchmarks.common import CONFIGS, GFLOP, PAPER, make_batch, processor, vgg_file
 from srgan_jax import cpu
-from srgan_jax.configs import srgan_vgg54, srresnet_mse
-from srgan_jax.models.vgg import BLOCKS
 from srgan_jax.parallel import sharding
 from srgan_jax.training import stages
 
-sys.path.append(str(pathlib.Path(__file__).parents[1] / "tests"))
-from tiny import make_tiny_batch
-
-CONFIGS = {"SRResNet-MSE": srresnet_mse, "SRGAN-VGG54": srgan_vgg54}
-GFLOP = {"SRResNet-MSE": 7.7, "SRGAN-VGG54": 43.3}  # for each crop: convolutions and dense layers, 2 per multiply-add
-PAPER = {"SRResNet-MSE": 1_000_000, "SRGAN-VGG54": 200_000}  # updates, section 3.2
-
-
-def vgg_file(directory) -> str:
-    """A file of random weights under Keras' names."""
-    rng, arrays, fan_in = np.random.default_rng(0), {}, 3
-    for block, (convs, features) in enumerate(BLOCKS, 1):
-        for i in range(1, convs + 1):
-            kernel = rng.normal(size=(3, 3, fan_in, features)) * np.sqrt(2 / (9 * fan_in))
-            arrays[f"block{block}_conv{i}/kernel"] = kernel.astype(np.float32)
-            arrays[f"block{block}_conv{i}/bias"] = np.zeros(features, np.float32)
-            fan_in = features
-    save_file(arrays, f"{directory}/vgg19.safetensors")
-    return f"{directory}/vgg19.safetensors"
-
 
 def make_ours(config, batch, kernels):
-    """run(steps) of our step, compiled with `kernels` (of cpu.use), and the seconds that compiling took."""
+    """Return run(steps) of our step, compiled with `kernels` (of cpu.use), and the seconds that compiling took."""
     mesh = sharding.create_mesh(jax.devices()[:1])
     stage = stages.create_stage(config)
     state = sharding.compile_init(stage.init, mesh)(jax.random.key(0))
@@ -72,7 +47,7 @@ def make_ours(config, batch, kernels):
 
 
 def medians_in_turns(runs, *, rounds: int, steps: int) -> dict[str, np.ndarray]:
-    """[time, CPU time] of a step of each of `runs` (name -> run), in seconds; in each round all of them take a turn.
+    """Return [time, CPU time] of a step of each of `runs` (name -> run), in seconds; in each round all take a turn.
 
     Medians over the rounds. The CPU time, of all cores together, suffers less from other programs on the machine.
     """
@@ -90,7 +65,7 @@ def medians_in_turns(runs, *, rounds: int, steps: int) -> dict[str, np.ndarray]:
 
 
 def matrix_rate(dtype) -> float:
-    """FLOP/s of a large matrix product on this device."""
+    """Return the FLOP/s of a large matrix product on this device."""
     n = 2048 if jax.default_backend() == "cpu" else 8192
     a = jnp.ones((n, n), dtype)
     product = jax.jit(jnp.matmul)
@@ -100,16 +75,6 @@ def matrix_rate(dtype) -> float:
             product(a, a).block_until_ready()
 
     return 2 * n**3 / medians_in_turns({"": run}, rounds=10, steps=1)[""][0]
-
-
-def processor() -> str:
-    """The name of the device that JAX computes on."""
-    if jax.default_backend() != "cpu":
-        return jax.devices()[0].device_kind
-    info = pathlib.Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.exists() else []
-    names = [line.partition(": ")[2] for line in lines if line.startswith("model name")]
-    return f"{os.cpu_count()} cores of {names[0] if names else platform.processor()}"
 
 
 def compare_kernels(cases, arguments) -> None:
@@ -135,7 +100,7 @@ def compare_kernels(cases, arguments) -> None:
 
 def compare_torch(cases, arguments) -> None:
     """Print the time of our step and of PyTorch's, and on a CPU of ours with XLA's convolutions alone."""
-    import train_step_torch
+    from benchmarks import train_step_torch
 
     rate = matrix_rate(arguments.dtype)
     print(f"jax {jax.__version__} on {processor()}, {train_step_torch.describe()}")
@@ -187,7 +152,7 @@ def main():
             for size in arguments.batch:
                 config = CONFIGS[stage].get_config()
                 config.batch_size, config.vgg_weights, config.dtype = size, vgg, arguments.dtype
-                yield stage, size, config, make_tiny_batch(config, rows=size)
+                yield stage, size, config, make_batch(config, rows=size)
 
     with tempfile.TemporaryDirectory() as directory:
         (compare_kernels if arguments.without else compare_torch)(cases(directory), arguments)

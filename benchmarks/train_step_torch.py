@@ -8,26 +8,26 @@ import time
 
 import jax
 import torch
-import torch_reference as reference
 from torch import nn
 
+from benchmarks import torch_reference as reference
 from srgan_jax.training.steps import degrade
 from srgan_jax.weights.vgg19 import load_vgg19
 
 
 def describe() -> str:
-    """PyTorch's version, and what it computes on."""
+    """Return PyTorch's version, and what it computes on."""
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{torch.get_num_threads()} CPU threads"
     return f"torch {torch.__version__} on {device}"
 
 
 def peak_memory() -> int:
-    """Bytes of device memory that PyTorch has had in use at most; only for CUDA."""
+    """Return the bytes of device memory that PyTorch has had in use at most; only for CUDA."""
     return torch.cuda.max_memory_allocated()
 
 
 def make(config, batch, *, compiled: bool):
-    """run(steps) of PyTorch's step, and the seconds that the first one took."""
+    """Return run(steps) of PyTorch's step, and the seconds that the first one took."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     lr, hr = (
         reference.nchw(x).to(device, memory_format=torch.channels_last)
@@ -88,7 +88,7 @@ def make(config, batch, *, compiled: bool):
 
 
 def create_vgg(path) -> nn.Sequential:
-    """VGG19 up to conv5_4's activation, with the weights of a file."""
+    """Make VGG19 up to conv5_4's activation, with the weights of a file."""
     params, layers = load_vgg19(path, ("vgg54",))[0], []
     for name, layer in params.items():
         if name.endswith("_1") and layers:

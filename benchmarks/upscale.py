@@ -1,8 +1,8 @@
 """How fast the paper's network enlarges pictures on a CPU, against PyTorch and onnxruntime, in one run.
 
-python benchmarks/upscale.py --out benchmarks/upscale.md                 the table of the documentation; an idle machine
-python benchmarks/upscale.py --sizes 64x64 128x96 --repeats 1            a quick look
-python benchmarks/upscale.py --sizes                                     only the time from start to end of a program
+python -m benchmarks.upscale --out benchmarks/upscale.md          the table of the documentation; an idle machine
+python -m benchmarks.upscale --sizes 64x64 128x96 --repeats 1     a quick look
+python -m benchmarks.upscale --sizes                              only the time from start to end of a program
 
 All compute the same network with the same weights in float32, on the same number of threads, BatchNorm folded into the
 convolutions. PyTorch runs channels_last in inference mode, whole and in tiles of that size with our overlap; the best
@@ -12,45 +12,42 @@ there.
 
 import argparse
 import functools
-import importlib.metadata
 import importlib.util
 import os
 import pathlib
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+import jax
+import numpy as np
+from flax import traverse_util
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-from flax import traverse_util  # noqa: E402
-
-from srgan_jax import generators  # noqa: E402
-from srgan_jax.files import replace_text  # noqa: E402
-from srgan_jax.images import save_image  # noqa: E402
-from srgan_jax.models import SRResNet  # noqa: E402
-from srgan_jax.upscaling import TILE, Upscaler  # noqa: E402
-from srgan_jax.weights.release import write_release  # noqa: E402
+from benchmarks.common import ROOT, machine
+from srgan_jax import generators
+from srgan_jax.files import replace_text
+from srgan_jax.images import save_image
+from srgan_jax.models import SRResNet
+from srgan_jax.upscaling import TILE, Upscaler
+from srgan_jax.weights.release import write_release
 
 MODULE = SRResNet()
 
 
 def create_variables():
-    """Weights and statistics that keep the features' size, whatever they are: speed does not depend on them."""
+    """Make weights and statistics that keep the features' size, whatever they are: speed does not depend on them."""
     rng = np.random.default_rng(0)
     made = jax.device_get(jax.jit(MODULE.init)(jax.random.key(0), np.zeros((1, 8, 8, 3), np.float32)))
     return jax.tree.map(lambda x: (np.asarray(x) * rng.uniform(0.9, 1.1, x.shape)).astype(np.float32), made)
 
 
 def create_torch(variables):
-    """The network in PyTorch, BatchNorm folded by PyTorch itself."""
+    """Make the network in PyTorch, BatchNorm folded by PyTorch itself."""
     import torch
-    import torch_reference
+
+    from benchmarks import torch_reference
 
     arrays = {k: v for tree in variables.values() for k, v in traverse_util.flatten_dict(tree, sep="/").items()}
     module = torch_reference.load(torch_reference.SRResNet(), arrays).eval()
@@ -65,7 +62,7 @@ def create_torch(variables):
 
 
 def run_torch(module, lr):
-    """uint8 [H, W, 3] -> uint8 [4 H, 4 W, 3]."""
+    """Enlarge a picture: uint8 [H, W, 3] -> uint8 [4 H, 4 W, 3]."""
     import torch
 
     with torch.inference_mode():
@@ -75,7 +72,7 @@ def run_torch(module, lr):
 
 
 def run_tiled(run, lr, *, tile, margin=MODULE.receptive_radius, scale=MODULE.scale):
-    """`run` over tiles whose windows end at the picture's borders: what other tools do."""
+    """Apply `run` to tiles whose windows end at the picture's borders: what other tools do."""
     sr = np.empty((scale * lr.shape[0], scale * lr.shape[1], 3), np.uint8)
     for y in range(0, lr.shape[0], tile):
         for x in range(0, lr.shape[1], tile):
@@ -87,7 +84,7 @@ def run_tiled(run, lr, *, tile, margin=MODULE.receptive_radius, scale=MODULE.sca
 
 
 def create_onnx(module, folder):
-    """An onnxruntime session of PyTorch's network, or None where something for it is missing."""
+    """Return an onnxruntime session of PyTorch's network, or None where something for it is missing."""
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if importlib.util.find_spec(name) is None]
     if missing:
         print(f"onnxruntime is left out: {', '.join(missing)} not installed.")
@@ -114,7 +111,7 @@ def run_onnx(session, lr):
 
 
 def best_times(methods, lr, repeats):
-    """{name: seconds}; the methods take turns, and must agree."""
+    """Return {name: seconds} of methods that take turns, and must agree."""
     times, results = dict.fromkeys(methods, float("inf")), {}
     for turn in range(repeats + 1):  # the first one warms up
         for name, run in methods.items():
@@ -130,12 +127,14 @@ def best_times(methods, lr, repeats):
 
 
 def latencies(folder, release, repeats, side=128):
-    """{name: median seconds} from starting Python to the written picture, of commands that take turns."""
+    """Return {name: median seconds} from starting Python to the written picture, of commands that take turns."""
     save_image(folder / "in.png", np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("JAX_", "SRGAN_JAX_"))}
     environment |= {"XDG_CACHE_HOME": str(folder / "cache"), "JAX_PLATFORMS": "cpu"}
     ours = [sys.executable, ROOT / "upscale.py", folder / "in.png", "-o", folder / "out.png", "--ckpt"]
-    commands = {"PyTorch": ([sys.executable, __file__, "--torch-once", folder / "in.png", release], {})}
+    commands = {
+        "PyTorch": ([sys.executable, "-m", "benchmarks.upscale", "--torch-once", folder / "in.png", release], {})
+    }
     for name, model in {"srgan_jax": release, "srgan_jax, fast-x4": "fast-x4"}.items():
         for kernels in ("auto", "xla"):
             for kept in ("true", "false"):
@@ -146,18 +145,19 @@ def latencies(folder, release, repeats, side=128):
     for turn in range(repeats + 1):  # the first one fills the caches
         for name, (command, settings) in commands.items():
             start = time.perf_counter()
-            subprocess.run(command, env=environment | settings, check=True, capture_output=True)
+            subprocess.run(command, cwd=ROOT, env=environment | settings, check=True, capture_output=True)
             if turn:
                 seconds[name].append(time.perf_counter() - start)
     return {name: statistics.median(taken) for name, taken in seconds.items()}
 
 
 def torch_once(picture, release):
-    """One picture with PyTorch, from start to file. The arrays are read without JAX."""
+    """Enlarge one picture with PyTorch, from start to file. The arrays are read without JAX."""
     import torch
-    import torch_reference
     from PIL import Image
     from safetensors.numpy import load_file
+
+    from benchmarks import torch_reference
 
     arrays = {key.split("/", 1)[1]: array for key, array in load_file(release).items()}
     module = torch_reference.load(torch_reference.SRResNet(), arrays).eval().to(memory_format=torch.channels_last)
@@ -206,21 +206,14 @@ def main():
     lines += ["", "From the start of Python to the written picture, LR 128x128:", "", "| | seconds |", "|---|---|"]
     lines += [f"| {name} | {seconds:.1f} |" for name, seconds in first.items()]
     packages = [name for name in ("jax", "torch", "onnxruntime") if importlib.util.find_spec(name)]
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
-    about = f"{processor()}, {os.cpu_count()} cores; Python {platform.python_version()}, {versions}; tile {flags.tile}."
-    command = "python benchmarks/upscale.py --sizes " + " ".join(flags.sizes) + f" --repeats {flags.repeats}"
+    about = f"{machine(*packages)}; tile {flags.tile}."
+    command = "python -m benchmarks.upscale --sizes " + " ".join(flags.sizes) + f" --repeats {flags.repeats}"
     text = "\n".join(
         ["# How fast pictures are enlarged", "", f"`{command}`: the paper's network, ×4. {about}", "", *lines, ""]
     )
     print(f"\n{text}")
     if flags.out:
         replace_text(flags.out, text)
-
-
-def processor() -> str:
-    info = pathlib.Path("/proc/cpuinfo")
-    names = [line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
-    return names[0] if names else platform.processor()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import ml_collections
 
 
 def degradation_pass() -> ml_collections.ConfigDict:
-    """The fields of a pass of config.data.degradation. Pairs are the ends of a range, of which each crop draws."""
+    """Return the fields of a pass of config.data.degradation. Each crop draws within the ends that a pair gives."""
     fields = ml_collections.ConfigDict()
     fields.blur = 0.0  # probability that a crop is blurred
     fields.shapes = ml_collections.ConfigDict()  # weights of the shapes of kernels, rows of data.blur.SHAPES
@@ -39,7 +39,7 @@ def degradation_pass() -> ml_collections.ConfigDict:
 
 
 def kernel_weights() -> ml_collections.ConfigDict:
-    """Weights of the kernels of resizing, rows of data.degradations.KERNELS."""
+    """Return the weights of the kernels of resizing, rows of data.degradations.KERNELS."""
     return ml_collections.ConfigDict({"bicubic": 1.0, "bilinear": 0.0, "area": 0.0, "lanczos": 0.0})
 
 

@@ -35,7 +35,7 @@ SGD = {"name": "sgd", "momentum": 0.9}
 
 
 def summed(crop_size: int) -> float:
-    """The weight with which a mean over the pixels of a crop becomes half their sum."""
+    """Return the weight with which a mean over the pixels of a crop becomes half their sum."""
     return crop_size**2 / 2
 
 
@@ -91,7 +91,7 @@ PAPERS = {
 }
 
 
-def get_config(name: str):
+def get_config(name: str) -> ml_collections.ConfigDict:
     known = [f"{name}_paper" for name in PAPERS] + [f"{name}_common" for name in NETWORKS]
     if name not in known:
         raise ValueError(f"baselines.py: no recipe {name!r}; choose from {', '.join(known)}.")

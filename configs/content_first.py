@@ -13,10 +13,12 @@ Where more texture is wanted, `upscale.py --max-invention` bounds how far an SRG
 which `--reference` names, and `--map` shows where it does (docs/upscaling.md).
 """
 
+import ml_collections
+
 from srgan_jax.configs import base
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.losses.mse = 0.0
     config.losses.l1 = 1.0

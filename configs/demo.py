@@ -7,10 +7,12 @@ Both take minutes on a laptop's CPU. Unlike the paper's networks, these add to t
 enlargement, and learn at a high rate.
 """
 
+import ml_collections
+
 from srgan_jax.configs import base
 
 
-def get_config(stage: str = "srresnet"):
+def get_config(stage: str = "srresnet") -> ml_collections.ConfigDict:
     config = base.get_config()
     config.num_steps = 500
     config.batch_size = 8

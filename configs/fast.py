@@ -19,7 +19,7 @@ NETWORKS = {
 }
 
 
-def get_config(network: str = "ecbsr"):
+def get_config(network: str = "ecbsr") -> ml_collections.ConfigDict:
     if network not in NETWORKS:
         raise ValueError(f"fast.py: no network {network!r}; choose from {', '.join(NETWORKS)}.")
     config = base.get_config()

@@ -11,10 +11,12 @@ evaluation of both domains shows what G learns of the new one, and what it forge
 To begin from a file that holds G alone, such as srgan-x4, add --config.init_networks=g; D then learns from nothing.
 """
 
+import ml_collections
+
 from srgan_jax.configs import srgan_consistent
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     config = srgan_consistent.get_config()
     config.num_steps = 2_000
     config.init_networks = "g,d"

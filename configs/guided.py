@@ -13,7 +13,7 @@ import ml_collections
 from srgan_jax.configs import base
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.channels = 1
     config.generator = ml_collections.ConfigDict(

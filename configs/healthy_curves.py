@@ -6,13 +6,15 @@ This command trains them all, in half an hour on two shared CPU cores. The netwo
 quarter of its depth; they learn from MSE as content, on crops of 64 pixels.
 """
 
+import ml_collections
+
 from srgan_jax.configs import base
 
 # All but "no_pretraining" start from "pretraining". Each of the last three differs from "healthy" in one thing.
 RUNS = ("pretraining", "healthy", "no_pretraining", "content_weight", "discriminator_rate")
 
 
-def get_config(run: str = "healthy"):
+def get_config(run: str = "healthy") -> ml_collections.ConfigDict:
     if run not in RUNS:
         raise ValueError(f"healthy_curves.py: no run {run!r}; choose from {', '.join(RUNS)}.")
     config = base.get_config()

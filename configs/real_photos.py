@@ -13,6 +13,8 @@ with the photo by default, since its noise would come back. We have not trained 
 `:blur_noise_jpeg` is a single pass: a round blur, the bicubic reduction, a little noise, and JPEG.
 """
 
+import ml_collections
+
 from srgan_jax.configs import base, srgan_consistent
 
 SHAPES = {
@@ -72,7 +74,7 @@ BLUR_NOISE_JPEG = {
 }
 
 
-def get_config(variant: str = "srresnet"):
+def get_config(variant: str = "srresnet") -> ml_collections.ConfigDict:
     if variant not in ("srresnet", "srgan", "blur_noise_jpeg"):
         raise ValueError(f"real_photos.py: no variant {variant!r}; choose from srresnet, srgan, blur_noise_jpeg.")
     config = srgan_consistent.get_config() if variant == "srgan" else base.get_config()

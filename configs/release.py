@@ -22,6 +22,8 @@ The recipes for GPUs have not been run yet. docs/results.md has all results.
 
 import importlib
 
+import ml_collections
+
 SHORT = {"schedule": "cosine", "warmup_steps": 100}
 
 # Where each run differs from the paper's configuration.
@@ -46,12 +48,12 @@ HARDWARE = {
 }
 
 
-def paper_config(variant: str):
-    """The paper's own configuration: "srresnet_mse", …"""
+def paper_config(variant: str) -> ml_collections.ConfigDict:
+    """Return the paper's own configuration: "srresnet_mse", …"""
     return importlib.import_module(f"srgan_jax.configs.{variant}").get_config()
 
 
-def get_config(recipe: str):
+def get_config(recipe: str) -> ml_collections.ConfigDict:
     if recipe not in RECIPES:
         raise ValueError(f"release.py: no recipe {recipe!r}; choose from {', '.join(RECIPES)}.")
     hardware, _, variant = recipe.partition("_")

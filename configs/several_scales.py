@@ -14,7 +14,7 @@ import ml_collections
 from srgan_jax.configs import base
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.generator = ml_collections.ConfigDict(
         {"network": "mdsr", "scales": "2,3,4", "features": 64, "num_blocks": 16, "residual_scale": 1.0}

@@ -19,10 +19,12 @@ shipped as srgan-x4. Made consistent, it has an LPIPS-alex of .092 at 29.38 dB o
 at 25.66 on BSD100 (protocol matlab); docs/results.md has the trials and the course of the run.
 """
 
+import ml_collections
+
 from srgan_jax.configs import base
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.stage = "adversarial"
     config.num_steps = 5_000

@@ -6,10 +6,12 @@ python train.py --config configs/srgan_mse.py --workdir runs/srgan_mse \
 The paper's PSNR is 30.64 dB on Set5 and 26.92 on Set14. We have not trained this variant yet.
 """
 
+import ml_collections
+
 from srgan_jax.configs import srgan_vgg54
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     config = srgan_vgg54.get_config()
     config.losses.vgg54 = 0.0
     config.losses.mse = 1.0

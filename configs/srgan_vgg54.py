@@ -8,10 +8,12 @@ The paper makes 1e5 updates at 1e-4, then 1e5 at 1e-5. Its PSNR is 29.40 dB on S
 A shorter run of ours is configs/release.py:cpu_srgan_vgg54.
 """
 
+import ml_collections
+
 from srgan_jax.configs import base
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.stage = "adversarial"
     config.num_steps = 200_000

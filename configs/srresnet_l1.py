@@ -16,10 +16,12 @@ recipe as follows:
 at 30.30 dB on Set5 (protocol matlab) and ended at 31.16, on Set14 at 27.86, and on BSD100 at 27.21.
 """
 
+import ml_collections
+
 from srgan_jax.configs import base
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.num_steps = 100_000
     config.batch_size = 8

@@ -7,8 +7,10 @@ The paper makes 1e6 updates on 350,000 ImageNet pictures. Its PSNR is 32.05 dB o
 BSD100. A shorter run of ours is configs/release.py:cpu_srresnet_mse.
 """
 
+import ml_collections
+
 from srgan_jax.configs import base
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     return base.get_config()

@@ -7,10 +7,12 @@ python train.py --config configs/srresnet_vgg22.py --workdir runs/srresnet_vgg22
 The paper's PSNR is 30.51 dB on Set5 and 27.19 on Set14. We have not trained this variant yet.
 """
 
+import ml_collections
+
 from srgan_jax.configs import base
 
 
-def get_config():
+def get_config() -> ml_collections.ConfigDict:
     config = base.get_config()
     config.losses.mse = 0.0
     config.losses.vgg22 = 1.0

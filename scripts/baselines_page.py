@@ -1,17 +1,12 @@
-"""Make docs/baselines.md, its drawing and the cards of shipped baselines from what scripts/train_baselines.py measured.
-
-python -m scripts.baselines_page    # writes the page anew from docs/runs/baselines.json
-"""
+"""docs/baselines.md, its drawing and the cards of shipped baselines, made from what train_baselines has measured."""
 
 import json
 import pathlib
 
-from scripts.make_results import PAPER
+from scripts.paper import PAPER, SETS
 from srgan_jax.evaluation import Table
 from srgan_jax.evaluation.drawing import scatter
 from srgan_jax.files import replace_text
-
-DOCS = pathlib.Path(__file__).parents[1] / "docs"
 
 # The methods of the page, in the order of the paper's table 2 and then by year; and the paper's own names of them.
 TITLES = {
@@ -26,17 +21,17 @@ TITLES = {
     "edsr": "EDSR-baseline",
 }
 PRINTED = {"srresnet": "srresnet_mse"} | {name: title for name, title in TITLES.items() if title in PAPER}
-SETS = ("Set5", "Set14", "BSD100")  # in the order in which PAPER has them
 
 PAGE = """# The paper's Table 2, under one roof
 
 The SRGAN paper compares with SRCNN, SelfExSR, DRCN and ESPCN, and the field also with VDSR and EDSR. Each of these
 networks is one file in `srgan_jax/models/`, and this page compares them with SRResNet after the same training: the
 common recipe of `configs/baselines.py`, which is the same for all in pictures, crops, batches, optimizer, schedule and
-time. They trained for {hours:.1f} hours in all, on {machine}. Written by:
+time. They trained for {hours:.2f} hours in all, on {machine}.{remark} Written by:
 
 ```
-python -m scripts.train_baselines --machine … --photos PHOTOS --data {data}
+python -m scripts.train_baselines --machine … --photos PHOTOS --data {data} \
+    --hours 1.65 --metrics psnr,ssim,lpips_alex --ship
 ```
 
 The papers trained for days or weeks on GPUs, so the printed scores are higher. What this page shows is what each
@@ -92,30 +87,13 @@ weights are for research use too; the Apache licence of the code does not cover 
 """
 
 
-def course(log: pathlib.Path) -> dict:
-    """How a run went: {"updates", "hours", "curve": [[hours, PSNR of held-out pictures], …]}.
-
-    Args:
-      log: metrics.jsonl of the run, beside its config.json.
-    """
-    batch_size = json.loads((log.parent / "config.json").read_text(encoding="utf-8"))["batch_size"]
-    seconds, done, curve = 0.0, 0, []
-    for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()):
-        if "images_per_second" in line:
-            seconds += batch_size * (line["step"] - done) / line["images_per_second"]
-            done = line["step"]
-        elif line.get("held_out/psnr_y") is not None:
-            curve.append([round(seconds / 3600, 4), round(line["held_out/psnr_y"], 3)])
-    return {"updates": done, "hours": seconds / 3600, "curve": curve}
-
-
 def pair(scores: dict | None) -> str:
-    """PSNR and SSIM as the paper prints them."""
+    """Return PSNR and SSIM as the paper prints them."""
     return f"{scores['psnr']:.2f} / {scores['ssim']:.4f}".replace("/ 0.", "/ .") if scores else ""
 
 
 def table_2(record: dict) -> Table:
-    """The paper's figures beside ours."""
+    """Return the paper's figures beside ours."""
     rows = []
     for method, title in TITLES.items():
         printed = dict(zip(SETS, PAPER.get(PRINTED.get(method, ""), ()), strict=False))
@@ -127,7 +105,7 @@ def table_2(record: dict) -> Table:
 
 
 def measures(record: dict) -> Table:
-    """PSNR, SSIM and LPIPS of what was measured, on every set that was."""
+    """Return PSNR, SSIM and LPIPS of what was measured, on every set that was."""
     sets = list(record["scores"]["bicubic"])
     rows = []
     for method in filter(record["scores"].__contains__, TITLES):
@@ -141,7 +119,7 @@ def measures(record: dict) -> Table:
 
 
 def costs(record: dict) -> Table:
-    """Sizes and times of the networks."""
+    """Return the sizes and times of the networks."""
     rows = [
         [
             TITLES[network],
@@ -169,6 +147,7 @@ def write(docs: pathlib.Path, record: dict) -> None:
     page = PAGE.format(
         hours=sum(about["hours"] for about in record["networks"].values()),
         machine=record["machine"],
+        remark=f" {remark}" if (remark := record.get("remark")) else "",
         data=" ".join(f"{name}=DIR" for name in record["scores"]["bicubic"]),
         table_2=table_2(record).markdown(),
         measures=measures(record).markdown(),
@@ -181,7 +160,7 @@ def write(docs: pathlib.Path, record: dict) -> None:
 
 
 def card(network: str, name: str, size: int, record: dict, pictures: str) -> str:
-    """What a user has to know of a shipped network."""
+    """Return what a user has to know of a shipped network."""
     about, scores = record["networks"][network], record["scores"][network]
     return CARD.format(
         name=name,
@@ -196,7 +175,3 @@ def card(network: str, name: str, size: int, record: dict, pictures: str) -> str
         matlab=" | ".join(pair(of["matlab"]) for of in scores.values()),
         **{field: about[field] for field in ("updates", "hours", "sha256")},
     )
-
-
-if __name__ == "__main__":
-    write(DOCS, json.loads((DOCS / "runs" / "baselines.json").read_text(encoding="utf-8")))

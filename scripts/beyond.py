@@ -17,9 +17,9 @@ import time
 
 import numpy as np
 
-from scripts import experiments, scenes
+from scripts import experiments, runs, scenes
 from scripts.experiments import EXPERIMENTS, SCALE, Experiment, Run
-from scripts.train_release import hours, run
+from scripts.runs import ROOT, course, read_scores, run
 from srgan_jax import generators, models
 from srgan_jax.commands.common import report_input_errors
 from srgan_jax.errors import InputError
@@ -29,7 +29,6 @@ from srgan_jax.files import replace_text
 from srgan_jax.images import decode_image, save_image
 from srgan_jax.images.montage import most_different_region, side_by_side
 
-ROOT = pathlib.Path(__file__).parents[1]
 RECORD = ROOT / "docs" / "runs" / "beyond.json"
 METRICS = "psnr,ssim,lpips_alex,lr_psnr,contrast,grid"
 COLUMNS = ("", "updates", "minutes")
@@ -52,7 +51,7 @@ python -m scripts.beyond --machine … --photos PHOTOS --vgg19 VGG19 --data Set5
 
 
 def checkpoint_of(folder: pathlib.Path, trial: Run) -> pathlib.Path:
-    """What a run ends with."""
+    """Return what a run ends with."""
     return folder / experiments.slug(trial.label) / "checkpoints" / str(trial.updates)
 
 
@@ -71,17 +70,14 @@ def train(folder: pathlib.Path, trial: Run, places: dict[str, str]) -> None:
 
 
 def evaluate(method, folder: pathlib.Path, trial: Run, data: list[str]) -> dict:
-    """Scores of a run on the sets, {set: mean}, measured once."""
+    """Return the scores of a run on the sets, {set: mean}, measured once."""
     out = folder / "eval" / experiments.slug(trial.label)
-    if not (out / "results.json").exists():
-        protocol = ("--protocol", "matlab", "--metrics", METRICS)
-        run("eval.py", "--ckpt", method, "--out", out, "--data", *data, *protocol, *trial.evaluation)
-    results = json.loads((out / "results.json").read_text(encoding="utf-8"))
-    return {name: dataset["mean"] for name, dataset in results["datasets"].items()}
+    runs.evaluate(method, out, data, "--protocol", "matlab", "--metrics", METRICS, *trial.evaluation)
+    return read_scores(out)
 
 
 def cost(method) -> dict:
-    """How large and how fast a network is, as it is released."""
+    """Return how large and how fast a network is, as it is released."""
     generator = generators.load(str(method)).folded()
     module, _ = models.fold_batch_norm(generator.module, generator.variables)
     scale = module.scale
@@ -99,7 +95,7 @@ def cost(method) -> dict:
 
 
 def regions(folder: pathlib.Path, experiment: Experiment, sets) -> dict[str, np.ndarray]:
-    """What each run makes of LR, and HR, {label: picture}, where the first run is furthest from HR."""
+    """Return what each run makes of LR, and HR, {label: picture}, where the first run is furthest from HR."""
     pairs = next(pairs for pairs in sets if pairs.name == experiment.shown[0])
     stem = experiment.shown[1] or pairs.stems[0]
     _, hr, _ = pairs.pair(pairs.stems.index(stem))
@@ -135,7 +131,7 @@ def perform(name: str, arguments) -> dict:
             scores = evaluate(average, folder, trial, data)
         row = {"label": trial.label, "scores": scores, "updates": trial.updates}
         if not trial.method:
-            row["hours"] = hours(folder / experiments.slug(trial.label) / "metrics.jsonl")
+            row["hours"] = course(folder / experiments.slug(trial.label) / "metrics.jsonl")["hours"]
         if experiment.costs:
             row["cost"] = cost(method)
         rows.append(row)
@@ -148,7 +144,7 @@ def perform(name: str, arguments) -> dict:
 
 
 def section(name: str, measured: dict) -> str:
-    """A section of the page."""
+    """Return a section of the page."""
     experiment, rows = EXPERIMENTS[name], measured["rows"]
     lines = [f"## {experiment.title}", "", textwrap.fill(experiment.question, 120), ""]
     for dataset in rows[0]["scores"]:
@@ -171,7 +167,7 @@ def section(name: str, measured: dict) -> str:
 
 
 def depth_table(rows: list[tuple[list[str], dict[str, float]]]) -> Table:
-    """Scores of metrics.values, in metres."""
+    """Return the scores of metrics.values, in metres."""
     cells = [[*names, f"{s['psnr']:.2f}", f"{s['rmse']:.3f}", f"{s['mae']:.3f}"] for names, s in rows]
     return Table([*COLUMNS, "PSNR (dB) ↑", "RMSE (m) ↓", "MAE (m) ↓"], cells)
 

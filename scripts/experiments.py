@@ -55,14 +55,14 @@ class Run:
     evaluation: tuple[str, ...] = ()
 
     def scaled(self, share: float) -> "Run":
-        """The run with a share of its updates."""
+        """Return the run with a share of its updates."""
         if not self.updates or share == 1:
             return self
         return dataclasses.replace(self, updates=max(2, round(share * self.updates)))
 
 
 def no_more_sets(folder: pathlib.Path, arguments) -> list[str]:
-    """An experiment that is evaluated on the sets of the command line alone."""
+    """Return no sets: the experiment is evaluated on those of the command line alone."""
     return []
 
 
@@ -89,18 +89,18 @@ class Experiment:
 
 
 def slug(label: str) -> str:
-    """A label as the name of a folder."""
+    """Return a label as the name of a folder."""
     return re.sub(r"\W+", "_", label.lower()).strip("_")
 
 
 def adversarial(label: str, **losses) -> Run:
-    """Some updates of the consistent recipe with another adversarial loss."""
+    """Make some updates of the consistent recipe with another adversarial loss."""
     weights = {f"losses.{name}": weight for name, weight in ({"adversarial": 0.0} | losses).items()}
     return Run(label, "srgan_consistent.py", GAN | weights, 120, average=True, evaluation=("--no-consistent",))
 
 
 def content(label: str, **losses) -> Run:
-    """Some updates of a content loss, from the shipped SRResNet."""
+    """Make some updates of a content loss, from the shipped SRResNet."""
     weights = {f"losses.{name}": weight for name, weight in ({"mse": 0.0} | losses).items()}
     fields = PHOTOS | FROM_SRRESNET | weights | {"optimizer.learning_rate": 1e-4, "vgg_weights": "{vgg19}"}
     return Run(label, "srresnet_mse.py", fields, updates=100)
@@ -121,7 +121,10 @@ def thermal_sets(folder: pathlib.Path, arguments) -> list[str]:
 
 
 def degraded_sets(folder: pathlib.Path, arguments) -> list[str]:
-    """The first set with an LR that is blurred, noisy and compressed, and an HR without the margin that this takes."""
+    """Make the first set anew, with an LR that is blurred, noisy and compressed.
+
+    HR loses the margin that the degradation takes.
+    """
     source = pathlib.Path(arguments.data[0].partition("=")[2])
     degrade = create_degradation(real_photos.get_config("blur_noise_jpeg").data.degradation, scale=SCALE)
     out, margin = folder / "sets" / "degraded", MARGIN_LR * SCALE
@@ -140,7 +143,7 @@ def degraded_sets(folder: pathlib.Path, arguments) -> list[str]:
 
 
 def student(label: str, network: str, updates: int, *, teacher: bool = False) -> Run:
-    """A light generator, taught by HR alone or by the shipped SRResNet as well."""
+    """Train a light generator, taught by HR alone or by the shipped SRResNet as well."""
     alone = {"losses.teacher_l1": 0.0, "losses.teacher_affinity": 0.0, "teacher": ""}
     return Run(label, f"fast.py:{network}", PHOTOS if teacher else PHOTOS | alone, updates=updates)
 

@@ -9,8 +9,8 @@ from the logs in docs/runs/healthy_curves/.
 import argparse
 import pathlib
 
-from scripts.make_results import CURVES, DOCS, RUNS, draw_curves, thinned
-from scripts.train_release import run
+from scripts.curves import CURVES, draw_curves
+from scripts.runs import DOCS, RUNS, run, thinned
 from srgan_jax.commands.common import report_input_errors
 from srgan_jax.configs import healthy_curves as configs
 from srgan_jax.data.sources import create_source, hold_out
@@ -31,7 +31,7 @@ PANELS |= {"content": ("g/mse",), "adversarial": ("g/adversarial",)}
 
 
 def train(name: str, arguments) -> None:
-    """One of the runs, to its end."""
+    """Train one of the runs to its end."""
     workdir = arguments.out / name
     flags = {"data.path": arguments.photos}
     if name not in ("pretraining", "no_pretraining"):
@@ -42,7 +42,7 @@ def train(name: str, arguments) -> None:
 
 
 def draw_pictures(arguments) -> None:
-    """docs/healthy_pictures.png: two held-out pictures, as each run's last update enlarges them."""
+    """Draw docs/healthy_pictures.png: two held-out pictures, as each run's last update enlarges them."""
     config = configs.get_config("healthy")
     config.data.path = arguments.photos
     _, held_out = hold_out(create_source(config.data), config.data.holdout)

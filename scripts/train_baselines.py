@@ -1,7 +1,9 @@
 """Train the networks that the paper compares with, and SRResNet, by one recipe, and write docs/baselines.md.
 
 python -m scripts.train_baselines --machine "two cores of an Intel Xeon at 2.5 GHz" --photos $SR_DATA/data/train \
-    --data Set5=$SR_DATA/data/eval/Set5 Set14=$SR_DATA/data/eval/Set14 BSD100=$SR_DATA/data/eval/BSD100
+    --data Set5=$SR_DATA/data/eval/Set5 Set14=$SR_DATA/data/eval/Set14 BSD100=$SR_DATA/data/eval/BSD100 \
+    --hours 1.65 --metrics psnr,ssim,lpips_alex --ship
+python -m scripts.train_baselines --page    # writes the page anew from docs/runs/baselines.json
 
 The budget is a number of hours for all networks, by default a night; each trains for the same part of it. First a few
 updates of each are timed, which tells how many fit. A long run is up to a tenth faster than these few updates, and ends
@@ -20,14 +22,14 @@ import time
 import numpy as np
 
 from scripts import baselines_page
-from scripts.train_release import LICENSE, evaluate, run
+from scripts.runs import DOCS, LICENSE, PICTURES, PRETRAINED, RUNS, course, evaluate, read_lines, read_scores, run
 from srgan_jax import generators, models
 from srgan_jax.commands.common import report_input_errors
 from srgan_jax.configs import baselines
 from srgan_jax.errors import InputError
 from srgan_jax.files import replace_text
 
-ROOT = pathlib.Path(__file__).parents[1]
+RECORD = RUNS / "baselines.json"
 TIMED = (10, 100, 1000)  # updates of which the second half is timed; a larger number where a smaller takes no time
 ENOUGH = 10.0  # seconds
 EVALUATIONS = 12  # of held-out pictures in the course of a run
@@ -37,7 +39,7 @@ LEAST_GAIN, LEAST_HOURS, MOST_BYTES = 0.2, 0.25, 2_000_000  # dB over bicubic on
 
 
 def flags(network: str, arguments, num_steps: int, **more) -> list[str]:
-    """What train.py is given for a run of the common recipe, with `more` fields changed."""
+    """Return what train.py is given for a run of the common recipe, with `more` fields changed."""
     every = max(1, num_steps // EVALUATIONS)
     changes = {
         "data.path": arguments.photos,
@@ -57,7 +59,7 @@ def seconds_per_update(network: str, arguments) -> float:
         workdir = arguments.out / "timed" / f"{network}_{updates}"
         settings = flags(network, arguments, updates, eval_every=0, save_every=0, log_every=updates // 2)
         run("train.py", *settings, f"--workdir={workdir}")
-        lines = [json.loads(line) for line in (workdir / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
+        lines = read_lines(workdir / "metrics.jsonl")
         speed = [line["images_per_second"] for line in lines if "images_per_second" in line][-1]
         batch_size = json.loads((workdir / "config.json").read_text(encoding="utf-8"))["batch_size"]
         if updates * batch_size / speed > ENOUGH:
@@ -66,7 +68,7 @@ def seconds_per_update(network: str, arguments) -> float:
 
 
 def make_plan(arguments) -> dict[str, int]:
-    """How many updates each network makes: {network: updates}, the same whenever the command is given again."""
+    """Return how many updates each network makes: {network: updates}, the same whenever the command is given again."""
     path, budget = arguments.out / "plan.json", {"hours": arguments.hours, "updates": arguments.updates}
     plan = {"budget": budget, "updates": {}, "seconds": {}}
     if path.exists():
@@ -87,7 +89,7 @@ def make_plan(arguments) -> dict[str, int]:
 
 
 def time_to_enlarge(generator: generators.Generator) -> float:
-    """Seconds for a result of 1280 × 720 pixels, once the network is compiled."""
+    """Return the seconds for a result of 1280 × 720 pixels, once the network is compiled."""
     scale = generator.module.scale
     lr = np.random.default_rng(0).integers(0, 256, (720 // scale, 1280 // scale, 3), np.uint8)
     generator.upscale(lr)
@@ -97,7 +99,7 @@ def time_to_enlarge(generator: generators.Generator) -> float:
 
 
 def describe(network: str, arguments) -> dict:
-    """What the page says of a network apart from its scores; measured once."""
+    """Return what the page says of a network apart from its scores; measured once."""
     path = arguments.out / f"{network}.json"
     if not path.exists():
         generator = generators.load(arguments.out / f"{network}.safetensors")
@@ -108,15 +110,9 @@ def describe(network: str, arguments) -> dict:
             "seconds": time_to_enlarge(generator),
             "sha256": generator.sha256(),
         }
-        about |= baselines_page.course(arguments.out / network / "metrics.jsonl")
+        about |= course(arguments.out / network / "metrics.jsonl")
         replace_text(path, json.dumps(about, indent=1) + "\n")
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def scores(method: str, arguments) -> dict:
-    """{set: mean scores} of a method that was evaluated."""
-    results = json.loads((arguments.out / "eval" / method / "results.json").read_text(encoding="utf-8"))
-    return {name: dataset["mean"] for name, dataset in results["datasets"].items()}
 
 
 def ship(record: dict, arguments) -> None:
@@ -149,25 +145,32 @@ def ship(record: dict, arguments) -> None:
 
 def parse_arguments(words=None):
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--machine", required=True, help="in words, for the page")
-    parser.add_argument("--photos", required=True, help="folder to train on")
-    parser.add_argument("--pictures", default="400 photographs of BSDS500, the 91 of Yang et al. and 19 large ones")
-    parser.add_argument("--data", required=True, nargs="+", metavar="NAME=DIR", help="evaluation sets, as for eval.py")
+    parser.add_argument("--machine", help="in words, for the page")
+    parser.add_argument("--photos", help="folder to train on")
+    parser.add_argument("--pictures", default=PICTURES)
+    parser.add_argument("--data", nargs="+", metavar="NAME=DIR", help="evaluation sets, as for eval.py")
     parser.add_argument("--metrics", help="as for eval.py; the page shows psnr,ssim,lpips_alex, which take less time")
     parser.add_argument("--hours", type=float, default=8.0, help="of training, for all (default: %(default)s)")
     parser.add_argument("--updates", type=int, help="of every network, instead of as many as fit into its hours")
     parser.add_argument("--networks", nargs="+", choices=baselines.NETWORKS, default=list(baselines.NETWORKS))
     parser.add_argument("--selfexsr", metavar="DIR", help="published result pictures of SelfExSR, as for eval.py --sr")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/baselines"))
-    parser.add_argument("--docs", type=pathlib.Path, default=ROOT / "docs", help="where the page is written")
+    parser.add_argument("--docs", type=pathlib.Path, default=DOCS, help="where the page is written")
+    parser.add_argument("--remark", default="", help="a sentence for the page, on what is special in these runs")
+    parser.add_argument("--page", action="store_true", help="only write the page anew from what was measured")
     parser.add_argument("--ship", action="store_true", help="put the small networks that are good into the package")
-    parser.add_argument("--pretrained", type=pathlib.Path, default=ROOT / "srgan_jax" / "pretrained")
+    parser.add_argument("--pretrained", type=pathlib.Path, default=PRETRAINED)
     parser.add_argument(
         "--set", nargs="*", default=[], metavar="FIELD=VALUE", help="of every config, to try this script"
     )
     arguments = parser.parse_args(words)
     arguments.changes = dict(entry.split("=", 1) for entry in arguments.set)
     arguments.out = arguments.out.resolve()
+    if arguments.page:
+        return arguments
+    for name in ("machine", "photos", "data"):
+        if not getattr(arguments, name):
+            raise InputError(f"--{name} is needed for training; --page only writes the page.")
     if arguments.hours <= 0 or (arguments.updates is not None and arguments.updates < 2):
         raise InputError(
             f"--hours must be above 0 and --updates at least 2, got {arguments.hours}, {arguments.updates}."
@@ -181,6 +184,9 @@ def parse_arguments(words=None):
 
 def main(words=None):
     arguments = parse_arguments(words)
+    if arguments.page:
+        baselines_page.write(arguments.docs, json.loads(RECORD.read_text(encoding="utf-8")))
+        return
     arguments.out.mkdir(parents=True, exist_ok=True)
     metrics = ["--metrics", arguments.metrics] if arguments.metrics else []
     for name in INTERPOLATIONS:
@@ -201,8 +207,9 @@ def main(words=None):
         evaluate(half, arguments.out / "eval" / network, arguments.data, *metrics)
     record = {
         "machine": arguments.machine,
+        "remark": arguments.remark,
         "networks": {network: describe(network, arguments) for network in arguments.networks},
-        "scores": {method: scores(method, arguments) for method in methods},
+        "scores": {method: read_scores(arguments.out / "eval" / method) for method in methods},
     }
     baselines_page.write(arguments.docs, record)
     print(arguments.docs / "baselines.md")

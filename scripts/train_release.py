@@ -14,9 +14,8 @@ import argparse
 import json
 import os
 import pathlib
-import subprocess
-import sys
 
+from scripts.runs import LICENSE, MODELS, PICTURES, PRETRAINED, course, evaluate, run
 from srgan_jax import generators
 from srgan_jax.commands.common import report_input_errors
 from srgan_jax.configs import release
@@ -25,21 +24,8 @@ from srgan_jax.files import replace_text
 from srgan_jax.losses import frozen_networks, selected
 from srgan_jax.metrics import METRICS
 
-ROOT = pathlib.Path(__file__).parents[1]
 SHIPPED = {"srresnet_l1": "srresnet-x4", "srgan_consistent": "srgan-x4", "fast": "fast-x4"}  # names for srgan_jax.load
 
-# The paper's variants (table 1) by the names of their runs, an SRResNet and an SRGAN of other recipes, and a light
-# network.
-MODELS = {
-    "srresnet_mse": "SRResNet-MSE",
-    "srresnet_l1": "SRResNet, L1",
-    "srgan_consistent": "SRGAN, consistent",
-    "fast": "ECBSR, light",
-    "srgan_vgg54": "SRGAN-VGG54",
-    "srresnet_vgg22": "SRResNet-VGG22",
-    "srgan_mse": "SRGAN-MSE",
-    "srgan_vgg22": "SRGAN-VGG22",
-}
 # The run that a model starts from. The paper's SRGANs start from SRResNet-MSE (section 3.2).
 STARTS = {"srresnet_l1": "srresnet_mse", "srgan_consistent": "srresnet_l1"} | dict.fromkeys(
     ("srgan_mse", "srgan_vgg22", "srgan_vgg54"), "srresnet_mse"
@@ -72,7 +58,6 @@ telling who or what is in one.
 **Licence.** The photographs behind these weights were published for research, most without a stated licence. So the
 weights are for research use too; the Apache licence of the code does not cover them.
 """
-LICENSE = "for research use only, as the photographs that the weights have learned from were published for research"
 LIMITS = {
     "content": "It was trained for the least error of the pixels: what cannot be known is left smooth.",
     "adversarial": "It invents detail that looks plausible and need not have been there.",
@@ -88,35 +73,26 @@ REMARKS = {  # on a recipe, or on what came out of it
 OTHERS = ("lpips_alex", "lr_psnr", "contrast", "grid")  # further metrics of a card, where they were measured
 
 
-def run(*command) -> None:
-    """Run one of our commands; an InputError if it fails, after its own message."""
-    command = [str(word) for word in command]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, *command], cwd=ROOT, env=environment)
-    if done.returncode:
-        raise InputError(f"{' '.join(command[:3])} ended with status {done.returncode}.")
-
-
 def last_checkpoint(name: str, arguments) -> pathlib.Path:
-    """What a model's run ends with."""
+    """Return what a model's run ends with."""
     steps = arguments.steps or release.get_config(f"{arguments.hardware}_{name}").num_steps
     return arguments.out / name / "checkpoints" / str(steps)
 
 
 def result_of(name: str, arguments) -> str:
-    """The generator that a run ends with, or its running average where there is one; for generators.load."""
+    """Return the generator that a run ends with, or its running average where there is one; for generators.load."""
     average = release.get_config(f"{arguments.hardware}_{name}").ema_decay
     return f"{last_checkpoint(name, arguments)}{generators.EMA if average else ''}"
 
 
 def start_of(name: str, arguments) -> pathlib.Path | str:
-    """What a model starts from, for init_from: the last checkpoint of another's run, or a shipped model."""
+    """Return what a model starts from, for init_from: the last checkpoint of another's run, or a shipped model."""
     checkpoint = last_checkpoint(STARTS[name], arguments)
     return checkpoint if checkpoint.exists() else SHIPPED["srresnet_l1"]
 
 
 def needs_vgg(config) -> bool:
-    """Whether a term of the config's loss reads VGG19."""
+    """Return whether a term of the config's loss reads VGG19."""
     return "vgg" in frozen_networks(selected(config.losses.to_dict()))
 
 
@@ -136,26 +112,8 @@ def train(name: str, arguments) -> None:
         run("train.py", f"--config=configs/release.py:{recipe}", f"--workdir={arguments.out / name}", *flags)
 
 
-def evaluate(method, out: pathlib.Path, data, *more) -> None:
-    """Score a method on the evaluation sets, unless that has been done; `more` are further flags of eval.py."""
-    if not (out / "results.json").exists():
-        run("eval.py", "--ckpt", method, "--out", out, "--data", *data, *more)
-
-
-def hours(log: pathlib.Path) -> float:
-    """Hours that the steps of a run took."""
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    config = json.loads((log.parent / "config.json").read_text(encoding="utf-8"))
-    speeds = [(line["step"], line["images_per_second"]) for line in lines if "images_per_second" in line]
-    before = [0, *(step for step, _ in speeds)]
-    seconds = sum(
-        config["batch_size"] * (step - start) / speed for start, (step, speed) in zip(before, speeds, strict=False)
-    )
-    return seconds / 3600
-
-
 def score_rows(results: dict) -> str:
-    """Rows of a card's table for those of OTHERS that were measured."""
+    """Return the rows of a card's table for those of OTHERS that were measured."""
     means = [dataset["mean"] for dataset in results["datasets"].values()]
     measured = [name for name in OTHERS if all(name in mean for mean in means)]
     rows = [[METRICS[name].label, *(METRICS[name].text(mean[name]) for mean in means)] for name in measured]
@@ -163,7 +121,7 @@ def score_rows(results: dict) -> str:
 
 
 def model_card(name: str, file: pathlib.Path, arguments) -> str:
-    """What a user has to know of a shipped model."""
+    """Return what a user has to know of a shipped model."""
     recipe = f"{arguments.hardware}_{name}"
     config = release.get_config(recipe)
     paper = release.paper_config(PAPERS.get(name, name))
@@ -187,7 +145,7 @@ def model_card(name: str, file: pathlib.Path, arguments) -> str:
         start=start,
         paper=paper.num_steps,
         machine=arguments.machine,
-        hours=hours(arguments.out / name / "metrics.jsonl"),
+        hours=course(arguments.out / name / "metrics.jsonl")["hours"],
         size=file.stat().st_size / 1e6,
         sha256=results["method"]["sha256"],
         columns=" | ".join(results["datasets"]),
@@ -204,13 +162,13 @@ def main():
     parser.add_argument("--hardware", required=True, choices=release.HARDWARE)
     parser.add_argument("--machine", required=True, help="in words, for the cards")
     parser.add_argument("--photos", required=True, help="folder to train on")
-    parser.add_argument("--pictures", default="400 photographs of BSDS500, the 91 of Yang et al. and 19 large ones")
+    parser.add_argument("--pictures", default=PICTURES)
     parser.add_argument("--vgg19", help="file of VGG19's weights, for SRGAN")
     parser.add_argument("--data", required=True, nargs="+", metavar="NAME=DIR", help="evaluation sets, as for eval.py")
     parser.add_argument("--models", nargs="+", choices=MODELS, default=["srresnet_mse", *SHIPPED])
     parser.add_argument("--steps", type=int, help="of every model, instead of the recipe's: to try this script")
     parser.add_argument("--out", type=pathlib.Path, default=pathlib.Path("runs/release"))
-    parser.add_argument("--pretrained", type=pathlib.Path, default=ROOT / "srgan_jax" / "pretrained")
+    parser.add_argument("--pretrained", type=pathlib.Path, default=PRETRAINED)
     arguments = parser.parse_args()
     arguments.out = arguments.out.resolve()
     for name in arguments.models:  # now, not hours later

@@ -75,12 +75,12 @@ class Generator:
         return digests.of_variables(self.variables)
 
     def folded(self) -> "Generator":
-        """This generator without what only its training needs, such as branches of its convolutions."""
+        """Return this generator without what only its training needs, such as branches of its convolutions."""
         module, variables = self.module.folded(self.variables)
         return dataclasses.replace(self, module=module, variables=variables)
 
     def at_scale(self, scale: float | None) -> "Generator":
-        """This generator with its head for `scale`, where it has one (models.MDSR); otherwise itself."""
+        """Return this generator with its head for `scale`, where it has one (models.MDSR); otherwise itself."""
         if scale in (None, self.module.scale) or scale not in self.module.heads:
             return self
         return dataclasses.replace(self, module=self.module.clone(scale=int(scale)))
@@ -190,12 +190,12 @@ def create(module: GeneratorNetwork, variables: Variables, *, name: str, info: d
 
 
 def shipped_names() -> list[str]:
-    """Names of the trained generators that come with the package; `load` takes them."""
+    """Return the names of the trained generators that come with the package; `load` takes them."""
     return sorted(path.stem for path in SHIPPED.glob("*.safetensors"))
 
 
 def _find_checkpoints(path: pathlib.Path, step: int | None) -> list[pathlib.Path]:
-    """checkpoints.find_checkpoints; an InputError where orbax, which reads them, is not installed."""
+    """Call checkpoints.find_checkpoints; an InputError where orbax, which reads them, is not installed."""
     try:
         from srgan_jax.weights.checkpoints import find_checkpoints
     except ImportError:
@@ -204,7 +204,10 @@ def _find_checkpoints(path: pathlib.Path, step: int | None) -> list[pathlib.Path
 
 
 def _read_checkpoint(paths: list[pathlib.Path], *, ema: bool) -> tuple[pathlib.Path, dict, dict, dict]:
-    """(path, architecture, variables, info) of the first checkpoint that is not damaged; the others are named."""
+    """Return (path, architecture, variables, info) of the first checkpoint that is not damaged.
+
+    Those that are damaged are named in a warning.
+    """
     from srgan_jax.weights import checkpoints  # imports orbax, which release files do not need
 
     for path in paths:

@@ -69,7 +69,7 @@ class Progress:
         self._last, self._printed = time.monotonic(), done
 
     def update(self, count: float = 1) -> None:
-        """Some more units are done."""
+        """Count some more units as done."""
         self.done += count
         self._bar.update(count)
         now = time.monotonic()
@@ -90,7 +90,7 @@ class Progress:
         return (self.done - self._first) / elapsed if elapsed > 0 and self.done > self._first else None
 
     def line(self) -> str:
-        """What a line says: units, share, rate, time left, and the note."""
+        """Return what a line says: units, share, rate, time left, and the note."""
         parts = [f"{self.unit} {self.done:.{self._decimals}f}"]
         if self.total:
             parts[0] += f"/{self.total:g} ({100 * self.done / self.total:.0f} %)"

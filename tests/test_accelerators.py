@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
+from benchmarks import accelerators
+
 ROOT = pathlib.Path(__file__).parents[1]
-sys.path.append(str(ROOT / "benchmarks"))
-import accelerators  # noqa: E402
 
 HLO = """
   %all-reduce.1 = f32[64,64]{1,0:T(8,128)} all-reduce(%fusion), channel_id=1, to_apply=%add
@@ -86,7 +86,8 @@ def test_the_committed_page_is_what_its_record_makes():
 
 
 PROGRAM = """
-import accelerators, jax
+import jax
+from benchmarks import accelerators
 from jax.experimental import topologies
 from srgan_jax.configs import srresnet_mse
 config = srresnet_mse.get_config()
@@ -105,7 +106,7 @@ def test_between_the_chips_there_are_sums_alone(divided, tmp_path):
     Where the optimizer is divided, the parts of the parameters' updates are gathered as well, and nothing else.
     """
     pytest.importorskip("libtpu")
-    environment = {"PYTHONPATH": f"{ROOT / 'benchmarks'}:{ROOT}:{':'.join(sys.path)}", "PATH": "/usr/bin:/bin"}
+    environment = {"PYTHONPATH": f"{ROOT}:{':'.join(sys.path)}", "PATH": "/usr/bin:/bin"}
     environment |= {"HOME": str(tmp_path), "TPU_SKIP_MDS_QUERY": "1", "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(divided=divided)],

@@ -37,7 +37,8 @@ def test_pytorchs_pictures(name):
     """Statements of the papers in PyTorch, which have the colour by way of all three channels of YCbCr."""
     pytest.importorskip("torch")
     import torch_baselines
-    from torch_reference import nchw, nhwc, tensor
+
+    from benchmarks.torch_reference import nchw, nhwc, tensor
 
     module = EVERY[name]
     fields = {k: v for k, v in architecture_of(module).items() if k not in ("network", "channels")}
@@ -126,7 +127,7 @@ def test_layouts_of_other_projects(layout, tmp_path, capsys):
 def test_edsr_in_the_projects_own_range():
     """EDSR-PyTorch runs 255 · x through sub_mean, which its files hold, and the result through add_mean."""
     torch = pytest.importorskip("torch")
-    from torch_reference import nchw, nhwc
+    from benchmarks.torch_reference import nchw, nhwc
 
     module = NETWORKS["edsr"]
     state = {k: torch.from_numpy(v) for k, v in layouts.to_state_dict(module, variables_of(module), "edsr").items()}

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts import baselines_page, train_baselines
+from scripts import baselines_page, runs, train_baselines
 from srgan_jax.errors import InputError
 
 ROOT = pathlib.Path(__file__).parents[1]
@@ -44,7 +44,7 @@ def test_the_page_has_what_was_printed_beside_what_was_measured(record, tmp_path
     assert "| ESPCN | 29.60 / .8000 | 0.280 | 29.60 / .8000 | 0.280 |" in page
     assert "| VDSR | 28.60 / .8000 |  | 28.60 / .8000 |  |" in page
     assert "| ESPCN | 24,752 | 2.8 | 0.50 | 1,234 | 1.25 |" in page
-    assert "2.5 hours in all, on a machine" in page
+    assert "2.50 hours in all, on a machine" in page
     drawing = (tmp_path / "baselines.svg").read_text(encoding="utf-8")
     lines = ElementTree.fromstring(drawing).findall("{http://www.w3.org/2000/svg}polyline")
     assert len(lines) == 1 and "ESPCN" in drawing  # of VDSR nothing was evaluated
@@ -56,7 +56,7 @@ def test_the_course_of_a_run(tmp_path):
     lines = [{"step": step, "g/loss": 0.1, "images_per_second": 2.0} for step in (900, 1800)]
     lines.insert(1, {"step": 900, "held_out/psnr_y": 25.0})
     (tmp_path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    course = baselines_page.course(tmp_path / "metrics.jsonl")
+    course = runs.course(tmp_path / "metrics.jsonl")
     assert course == {"updates": 1800, "hours": 1.0, "curve": [[0.5, 25.0]]}
 
 
@@ -66,6 +66,7 @@ WORDS = ["--machine", "a machine", "--data", "Set5=nowhere"]
 @pytest.mark.parametrize(
     ("words", "message"),
     [
+        (["--machine", ""], "--machine is needed for training; --page only writes the page"),
         (["--photos", "nowhere"], "--photos nowhere: no such folder"),
         (["--photos", ".", "--hours", "0"], "--hours must be above 0 and --updates at least 2"),
         (["--photos", ".", "--updates", "1"], "--updates at least 2"),
@@ -135,8 +136,8 @@ def test_the_whole_script_in_small(tmp_path):
     assert "| ESPCN | 24,752 |" in (tmp_path / "docs" / "baselines.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.skipif(not (RECORD := baselines_page.DOCS / "runs" / "baselines.json").exists(), reason="not measured yet")
+@pytest.mark.skipif(not (RECORD := runs.DOCS / "runs" / "baselines.json").exists(), reason="not measured yet")
 def test_the_committed_page_is_what_its_record_makes(tmp_path):
     baselines_page.write(tmp_path, json.loads(RECORD.read_text(encoding="utf-8")))
     for name in ("baselines.md", "baselines.svg"):
-        assert (tmp_path / name).read_text(encoding="utf-8") == (baselines_page.DOCS / name).read_text(encoding="utf-8")
+        assert (tmp_path / name).read_text(encoding="utf-8") == (runs.DOCS / name).read_text(encoding="utf-8")

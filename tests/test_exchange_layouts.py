@@ -15,7 +15,8 @@ from srgan_jax.models import MSRResNet, SRResNet
 torch = pytest.importorskip("torch")
 
 import torch_layouts  # noqa: E402 (needs torch)
-from torch_reference import nchw, nhwc  # noqa: E402
+
+from benchmarks.torch_reference import nchw, nhwc  # noqa: E402
 
 CASES = [(layout, 4, 3) for layout in torch_layouts.LAYOUTS]  # test_baselines_exchange.py has the others
 CASES += [("leftthomas", 2, 3), ("lornatang", 8, 1), ("basicsr", 3, 1), ("kair", 2, 3), ("mmagic", 3, 3)]

@@ -304,7 +304,7 @@ def assert_close(ours, theirs, tolerance=1e-4):
 @pytest.mark.parametrize("name", ["srresnet_x4", "srresnet_x3", "srresnet_x2", "discriminator"])
 def test_networks_equal_pytorchs(name, train):
     pytest.importorskip("torch")
-    import torch_reference as reference
+    from benchmarks import torch_reference as reference
 
     if name == "discriminator":
         module, twin = Discriminator(features=8, hidden=16), reference.Discriminator(features=8, hidden=16, size=40)
@@ -341,7 +341,7 @@ def vgg_params():
 @pytest.mark.parametrize("preprocessing", sorted(PREPROCESSING))
 def test_vgg_equals_pytorchs(vgg_params, preprocessing):
     pytest.importorskip("torch")
-    import torch_reference as reference
+    from benchmarks import torch_reference as reference
 
     layers = ("vgg12", "vgg22", "vgg34", "vgg44", "vgg54")
     image = np.random.default_rng(1).uniform(-1, 1, (1, 32, 36, 3)).astype(np.float32)

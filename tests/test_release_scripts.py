@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from scripts import make_results, train_baselines, train_release
+from scripts import curves, make_results, runs, train_baselines, train_release
 from srgan_jax import generators
 from srgan_jax.errors import InputError
 
@@ -47,9 +47,7 @@ def test_the_results_page_is_made_from_runs(released, tmp_path, monkeypatch):
     assert make_results.with_tables(page) == page
     kept = [json.loads(line) for line in (tmp_path / "srresnet_mse.jsonl").read_text().splitlines()]
     assert len(kept) == 5 and kept[0]["g/mse"] == 0.3333
-    make_results.draw_curves(
-        tmp_path / "curves.png", {"SRResNet": tmp_path / "srresnet_mse.jsonl"}, make_results.CURVES
-    )
+    curves.draw_curves(tmp_path / "curves.png", {"SRResNet": tmp_path / "srresnet_mse.jsonl"}, curves.CURVES)
     with Image.open(tmp_path / "curves.png") as picture:
         assert picture.width > 500
     with pytest.raises(InputError, match="expected <!-- table 1 --> … <!-- end --> once, found it 0 times"):
@@ -57,11 +55,11 @@ def test_the_results_page_is_made_from_runs(released, tmp_path, monkeypatch):
 
 
 def test_hours(released):
-    assert train_release.hours(released / "srresnet_mse" / "metrics.jsonl") == pytest.approx(40 * 4 / 2 / 3600)
+    assert runs.course(released / "srresnet_mse" / "metrics.jsonl")["hours"] == pytest.approx(40 * 4 / 2 / 3600)
 
 
 def test_the_committed_page_is_what_its_logs_make():
-    page = (make_results.DOCS / "results.md").read_text(encoding="utf-8")
+    page = (runs.DOCS / "results.md").read_text(encoding="utf-8")
     assert make_results.with_tables(page) == page
 
 

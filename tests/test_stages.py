@@ -174,7 +174,7 @@ def test_a_step_equals_a_plain_account_of_it(run):
 
 def test_a_step_equals_pytorchs(run):
     torch = pytest.importorskip("torch")
-    import torch_reference as reference
+    from benchmarks import torch_reference as reference
 
     config, batch, before, after, metrics = run
     lr, hr = (reference.nchw(x) for x in quick_jit(lambda batch: steps.degrade(batch, config.scale))(batch))

@@ -113,7 +113,7 @@ PROVEN = ("vgg12", "vgg22", "vgg34", "vgg44", "vgg54")
 @pytest.mark.parametrize("family", ["keras", "torchvision"])
 def test_converted_weights_give_pytorchs_activations(whole, family, tmp_path):
     torch = pytest.importorskip("torch")
-    import torch_reference as reference
+    from benchmarks import torch_reference as reference
 
     image = np.random.default_rng(1).uniform(-1, 1, (1, 32, 36, 3)).astype(np.float32)
     out = tmp_path / "vgg19.safetensors"

@@ -9,7 +9,7 @@ ENTRY = re.compile(r"^ +(?P<names>\*{0,2}\w+(?:, \*{0,2}\w+)+):")
 
 
 def split_entries(text: str) -> str:
-    """The docstring with one entry for each parameter; those that share an entry get its text alike.
+    """Return the docstring with one entry for each parameter; those that share an entry get its text alike.
 
     Args:
       text: the docstring, without the indentation of the code.
@@ -48,6 +48,6 @@ class SharedEntries(griffe.Extension):
     """Split the entries of every docstring before it is parsed."""
 
     def on_object(self, *, obj: griffe.Object, **_) -> None:
-        """Called for each module, class, function and attribute."""
+        """Rewrite the docstring of a module, class, function or attribute."""
         if obj.docstring:
             obj.docstring.value = split_entries(obj.docstring.value)

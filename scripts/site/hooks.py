@@ -21,7 +21,7 @@ LISTED = (".py", ".md", ".json", ".jsonl", ".yml", ".txt")  # what a folder's li
 
 
 def address(path: str) -> str:
-    """Where a file of the repository is in the site."""
+    """Return where a file of the repository is in the site."""
     where = path.removeprefix(f"{DOCS}/")
     if (ROOT / path).is_dir():
         return f"{where}/index.md"
@@ -29,7 +29,7 @@ def address(path: str) -> str:
 
 
 def as_page(path: str) -> str | None:
-    """A file or folder of the repository as Markdown, or None for what is copied as it is."""
+    """Return a file or folder of the repository as Markdown, or None for what is copied as it is."""
     file = ROOT / path
     if file.is_dir():
         entries = sorted(entry.name for entry in file.iterdir() if entry.suffix in LISTED and entry.is_file())

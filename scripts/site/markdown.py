@@ -20,17 +20,17 @@ _ANCHOR = re.compile(r"<a (?:id|name)=\"([^\"]+)\"")
 
 
 def is_local(target: str) -> bool:
-    """Whether a link leads to another file, or to a place in the file itself, and not to another site."""
+    """Return whether a link leads to another file, or to a place in the file itself, and not to another site."""
     return not re.match(r"[a-z][a-z0-9+.-]*:|//", target)
 
 
 def links(text: str) -> list[str]:
-    """The targets of all links and images, without what looks like links in code."""
+    """Return the targets of all links and images, without what looks like links in code."""
     return [match["target"] for match in _CODE_OR_LINK.finditer(text) if match["target"]]
 
 
 def replace_links(text: str, new: Callable[[str], str]) -> str:
-    """The text with each target of a link replaced by new(target)."""
+    """Return the text with each target of a link replaced by new(target)."""
 
     def replaced(match: re.Match) -> str:
         return f"]({new(match['target'])}{match['title'] or ''})" if match["target"] else match[0]
@@ -39,7 +39,7 @@ def replace_links(text: str, new: Callable[[str], str]) -> str:
 
 
 def anchors(text: str) -> set[str]:
-    """The anchors to which a link can lead, as code hosts make them of headings, and those that are written down."""
+    """Return the anchors to which a link can lead: those of headings, and those that are written down."""
     found: set[str] = set(_ANCHOR.findall(text))
     for heading in _HEADING.findall(_BLOCK.sub("", text)):
         words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).replace("`", "").strip().lower()
@@ -53,6 +53,6 @@ def anchors(text: str) -> set[str]:
 
 
 def blocks(text: str) -> Iterator[tuple[str, str]]:
-    """(language, code) of each fenced block, without its indentation; the language is "" where none is named."""
+    """Yield (language, code) of each fenced block, without its indentation; the language is "" where none is named."""
     for match in _BLOCK.finditer(text):
         yield match["language"], re.sub(rf"^{match['indent']}", "", match["code"], flags=re.MULTILINE)

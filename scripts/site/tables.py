@@ -27,19 +27,19 @@ FIELDS = "\nfields:\n"  # what follows in the help of srgan-train has a page of 
 
 
 def table(heading: list[str], rows: list[list[str]]) -> str:
-    """A table of Markdown; bars in the cells are escaped."""
+    """Return a table of Markdown; bars in the cells are escaped."""
     lines = [[cell.replace("|", "\\|") for cell in row] for row in (heading, *rows)]
     lines.insert(1, ["---"] * len(heading))
     return "\n".join(f"| {' | '.join(row)} |" for row in lines)
 
 
 def project() -> dict:
-    """pyproject.toml."""
+    """Read pyproject.toml."""
     return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 
 def config_fields() -> str:
-    """A table for each part of configs/base.py: every field with its default and its comment."""
+    """Return a table for each part of configs/base.py: every field with its default and its comment."""
     parts, heading = {}, "The run"
     for line in train.field_lines():
         if field := re.match(r"  --config\.([\w.]+)=(.*?)(?:  (.*))?$", line):
@@ -58,18 +58,18 @@ def config_fields() -> str:
 
 
 def recipes() -> str:
-    """The configs beside configs/base.py, each with its code."""
+    """Return the configs beside configs/base.py, each with its code."""
     paths = sorted(path for path in (ROOT / "configs").glob("*.py") if path.stem not in ("__init__", "base"))
     return "\n\n".join(f"## {path.stem}\n\n```python\n{path.read_text(encoding='utf-8')}```" for path in paths)
 
 
 def scripts() -> dict[str, str]:
-    """{command: "module:function"} of pyproject.toml."""
+    """Return {command: "module:function"} of pyproject.toml."""
     return project()["project"]["scripts"]
 
 
 def help_of(name: str, target: str, *arguments: str) -> str:
-    """What a command prints for --help."""
+    """Return what a command prints for --help."""
     module, function = target.split(":")
     main, printed = getattr(importlib.import_module(module), function), io.StringIO()
     with (
@@ -85,7 +85,7 @@ def help_of(name: str, target: str, *arguments: str) -> str:
 
 
 def commands() -> str:
-    """What every command, and every part of one, prints for --help."""
+    """Return what every command, and every part of one, prints for --help."""
     parts = []
     for name, target in scripts().items():
         said = help_of(name, target)
@@ -98,7 +98,10 @@ def commands() -> str:
 
 
 def _seconds_per_megapixel() -> str:
-    """Of the result, for the largest picture that the paper's network was measured on; "" where none was."""
+    """Return the seconds for a megapixel of the result; "" where they were not measured.
+
+    They are those of the largest picture that the paper's network was measured on.
+    """
     rows = re.findall(
         r"^\| (\d+)x(\d+) \| srgan_jax \| ([\d.]+) \|", SPEED.read_text(encoding="utf-8"), flags=re.MULTILINE
     )
@@ -109,7 +112,7 @@ def _seconds_per_megapixel() -> str:
 
 
 def models() -> str:
-    """A table of the released files, made from their headers."""
+    """Return a table of the released files, made from their headers."""
     described = {}
     for path in sorted(MODELS.glob("*.safetensors")):
         with safetensors.safe_open(path, "numpy") as file:
@@ -145,20 +148,20 @@ def _parsed(value: str):
 
 
 def rooms() -> list[str]:
-    """The rooms of the package, from the first to the last, as the contract of imports in pyproject.toml names them."""
+    """Return the rooms of the package, from the first to the last, as the contract of imports names them."""
     contract = project()["tool"]["importlinter"]["contracts"][0]
     names = [name for layer in contract["layers"] for name in re.split(" [:|] ", layer)]
     return [name for name in names if name != "srgan_jax.commands"]
 
 
 def _file(module: str) -> pathlib.Path:
-    """The file of a module, which is not imported."""
+    """Return the file of a module, which is not imported."""
     path = ROOT / module.replace(".", "/")
     return path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
 
 
 def _modules(room: str) -> list[str]:
-    """A room's own module, and those below it that are not private."""
+    """Return a room's own module, and those below it that are not private."""
     folder = ROOT / room.replace(".", "/")
     names = (path.relative_to(folder).with_suffix("").as_posix() for path in sorted(folder.rglob("*.py")))
     return [
@@ -172,7 +175,7 @@ def _code(module: str) -> ast.Module:
 
 
 def _exported(module: str) -> list[str]:
-    """The names in a module's __all__."""
+    """Return the names in a module's __all__."""
     for node in _code(module).body:
         if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "__all__":
             return ast.literal_eval(node.value)
@@ -180,13 +183,13 @@ def _exported(module: str) -> list[str]:
 
 
 def _own(module: str) -> list[str]:
-    """The functions and classes that a module itself defines, without those that it imports."""
+    """Return the functions and classes that a module itself defines, without those that it imports."""
     kinds = (ast.FunctionDef, ast.ClassDef)
     return [node.name for node in _code(module).body if isinstance(node, kinds) and not node.name.startswith("_")]
 
 
 def room_list() -> str:
-    """The rooms, each with a link to its page and the first sentence of its docstring."""
+    """Return the rooms, each with a link to its page and the first sentence of its docstring."""
     lines = []
     for room in rooms():
         said = ast.get_docstring(_code(room)) or ""
@@ -196,7 +199,7 @@ def room_list() -> str:
 
 
 def room_pages() -> dict[str, str]:
-    """{name: Markdown} of a page for each room: what the room offers, and the docstrings of its modules."""
+    """Return {name: Markdown} of a page for each room: what the room offers, and the docstrings of its modules."""
     pages = {}
     for room in rooms():
         name = room.partition(".")[2]
@@ -218,7 +221,7 @@ def room_pages() -> dict[str, str]:
 
 
 def citation() -> str:
-    """CITATION.cff as two entries of BibTeX: the paper, and this software."""
+    """Return CITATION.cff as two entries of BibTeX: the paper, and this software."""
     software = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     paper = software["references"][0]
 

@@ -153,7 +153,7 @@ def _unpack(
 
 
 def _pixels(photo: pathlib.Path, megapixels: float) -> int:
-    """The pixels of a photo, or 0 if it will fail."""
+    """Return the pixels of a photo, or 0 if it will fail."""
     try:
         return math.prod(size_of(photo, megapixels))
     except InputError:

@@ -250,7 +250,7 @@ def enlarge_files(
 
 
 def as_shown(photo: Photo, colour: np.ndarray) -> Picture:
-    """The colours of a photo in 8 bits, on white where it is transparent."""
+    """Return the colours of a photo in 8 bits, on white where it is transparent."""
     return to_8_bit(on_white(dataclasses.replace(photo, colour=colour)).colour)
 
 
@@ -282,7 +282,7 @@ def figures_of(bicubic: Picture, enlarged: Enlarged, *, scale: int) -> list[Figu
 
 
 def middle_of(size: tuple[int, int]) -> tuple[slice, slice]:
-    """The middle rows and columns of a picture: at most SHOWN pixels in the picture's proportions."""
+    """Return the middle rows and columns of a picture: at most SHOWN pixels in the picture's proportions."""
     share = min(1.0, math.sqrt(SHOWN / math.prod(size)))
     lengths = [max(1, int(share * length)) for length in size]
     starts = [(length - part) // 2 for length, part in zip(size, lengths, strict=True)]

@@ -221,7 +221,7 @@ def _wishes(values: Sequence[Any]) -> Wishes:
 
 
 def _about(model: str) -> str:
-    """What is known of a model, in a few words."""
+    """Return what is known of a model, in a few words."""
     generator = load(model)
     known = [f"It enlarges {generator.module.scale} times."]
     if generator.invents:
@@ -232,7 +232,7 @@ def _about(model: str) -> str:
 
 
 def _sentence(error: Exception, path: str) -> str:
-    """An error in words; one that nobody expected goes to the log as well."""
+    """Put an error into words; one that nobody expected goes to the log as well."""
     if isinstance(error, InputError):
         return str(error).replace(path, pathlib.Path(path).name)  # not the folder where Gradio keeps the file
     if isinstance(error, MemoryError):

@@ -88,7 +88,7 @@ def serve(
 
 
 def _middleware(host: str) -> list:
-    """What every request passes through."""
+    """Return what every request passes through."""
     from starlette.middleware import Middleware  # Gradio brings it
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -100,7 +100,7 @@ def _middleware(host: str) -> list:
 
 
 def _theme() -> "gr.themes.Base":
-    """Gradio's theme with the fonts of the reader's system, and with hints that are dark enough to be read."""
+    """Return Gradio's theme with the fonts of the reader's system, and with hints that are dark enough to be read."""
     import gradio as gr
 
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])

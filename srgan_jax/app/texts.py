@@ -22,7 +22,7 @@ STYLE = """
 
 
 def working(progress: Progress) -> str:
-    """How far a job is, with the time that is left."""
+    """Say how far a job is, with the time that is left."""
     if progress.cancelled:
         said = "Cancelled; the tile that is being computed is the last one."
     elif progress.left is None:
@@ -37,17 +37,17 @@ def working(progress: Progress) -> str:
 
 
 def note(text: str) -> str:
-    """A sentence."""
+    """Return a sentence as HTML."""
     return _box(html.escape(text))
 
 
 def wrong(text: str) -> str:
-    """A sentence about something that went wrong."""
+    """Return a sentence about something that went wrong as HTML."""
     return _box(f'<div class="wrong" role="alert">{html.escape(text)}</div>')
 
 
 def figures(rows: Sequence[Figure]) -> str:
-    """The table of figures."""
+    """Return the table of figures as HTML."""
     lines = "".join(
         f"<tr><td>{html.escape(row.label)}<small>{html.escape(row.definition)}</small></td>"
         f"<td>{row.bicubic}</td><td><b>{row.ours}</b></td></tr>"
@@ -57,7 +57,7 @@ def figures(rows: Sequence[Figure]) -> str:
 
 
 def lines(rows: Sequence[Line]) -> str:
-    """What became of each file of an archive."""
+    """Return a table of what became of each file of an archive, as HTML."""
     kind = {False: "", True: "wrong"}
     cells = "".join(
         f'<tr><td>{html.escape(row.name)}</td><td class="{kind[row.failed]}">{html.escape(row.said)}</td></tr>'
@@ -67,7 +67,7 @@ def lines(rows: Sequence[Line]) -> str:
 
 
 def megabytes(size: int) -> str:
-    """Bytes in words."""
+    """Say a number of bytes in words."""
     return f"{size / 1e6:.1f} MB"
 
 

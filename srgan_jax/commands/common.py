@@ -24,7 +24,7 @@ EXTRAS |= dict.fromkeys(("choix", "krippendorff", "markdown_it", "statsmodels"),
 
 
 def add_version(parser: argparse.ArgumentParser) -> None:
-    """The flag --version; and --print-completion, which makes a shell complete the flags, where shtab is installed."""
+    """Add the flag --version, and where shtab is installed --print-completion, with which a shell completes flags."""
     parser.add_argument(
         "--version", action="version", version=f"srgan_jax {__version__}", help="print the version and end"
     )
@@ -55,13 +55,13 @@ class _PrintCompletion(argparse.Action):
 
 
 def add_common_flags(parser: argparse.ArgumentParser) -> None:
-    """--quiet, and what add_version adds."""
+    """Add --quiet, and what add_version adds."""
     parser.add_argument("--quiet", action="store_true", help="show no progress, and print only errors and warnings")
     add_version(parser)
 
 
 def add_process_flags(parser: argparse.ArgumentParser) -> None:
-    """What processes.join takes, for scripts that divide their work over processes."""
+    """Add what processes.join takes, for scripts that divide their work over processes."""
     group = parser.add_argument_group("several processes, which divide the pictures")
     group.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0, where no launcher tells it")
     group.add_argument("--processes", type=int, metavar="N", help="how many there are, where no launcher tells it")
@@ -69,7 +69,7 @@ def add_process_flags(parser: argparse.ArgumentParser) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    """An error in words: the system's errors by the file that they are about, without their numbers."""
+    """Put an error into words: the system's errors by the file that they are about, without their numbers."""
     if isinstance(error, OSError) and error.filename is not None and error.strerror:
         return printable(f"{error.filename}: cannot be read or written ({error.strerror}).")
     return str(error)

@@ -22,7 +22,7 @@ COMMANDS = {
 
 
 def text() -> str:
-    """One line for each command, by the names that are installed."""
+    """Return one line for each command, by the names that are installed."""
     installed = {script.name for script in importlib.metadata.entry_points(group="console_scripts")}
     names = {name if name in installed else module: what for name, (module, what) in COMMANDS.items()}
     width = max(map(len, names))

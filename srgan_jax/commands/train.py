@@ -37,7 +37,7 @@ QUIET = flags.DEFINE_boolean("quiet", False, "Show no progress, and print only e
 
 
 def field_names(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator[str]:
-    """Every field of a config with its path: "batch_size", "data.path", …"""
+    """Yield every field of a config with its path: "batch_size", "data.path", …"""
     for name, value in config.items():
         yield prefix + name
         if isinstance(value, ml_collections.ConfigDict):
@@ -54,13 +54,13 @@ def check_field_names(argv: Sequence[str]) -> None:
 
 
 def recipes() -> dict[str, pathlib.Path]:
-    """The configs that come with the package, by name."""
+    """Return the configs that come with the package, by name."""
     folder = pathlib.Path(base.__file__).parent
     return {path.stem: path for path in sorted(folder.glob("*.py")) if path.stem not in ("__init__", "base")}
 
 
 def with_config_file(argv: Sequence[str]) -> list[str]:
-    """The arguments, in which a config that is named as in the repository or by its name alone is the package's file.
+    """Return the arguments, in which a config of the repository, or its name alone, is the package's file.
 
     Raises:
       InputError: there is no such config.
@@ -84,7 +84,7 @@ def with_config_file(argv: Sequence[str]) -> list[str]:
 
 
 def help_text() -> str:
-    """What `--help` prints: how to call the command, the recipes, and every field with its default."""
+    """Return what `--help` prints: how to call the command, the recipes, and every field with its default."""
     lines = [__doc__.strip(), "", "flags:"]
     lines += [
         f"  --{flag.name}  {flag.help}"
@@ -95,7 +95,7 @@ def help_text() -> str:
 
 
 def field_lines() -> Iterator[str]:
-    """A line for each field of the config: its default, and the comment behind it in configs/base.py."""
+    """Yield a line for each field of the config: its default, and the comment behind it in configs/base.py."""
     config = base.get_config()
     source = inspect.getsource(base)
     comments = dict(re.findall(r"^    (?:config|fields)\.(\S+) = .*?  # (.*)$", source, re.MULTILINE))
@@ -115,7 +115,7 @@ def field_lines() -> Iterator[str]:
 
 
 def flat_fields(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """(path, value) of every field of a config that holds no fields itself."""
+    """Yield (path, value) of every field of a config that holds no fields itself."""
     for name, value in config.items():
         if isinstance(value, ml_collections.ConfigDict):
             yield from flat_fields(value, f"{prefix}{name}.")
@@ -124,7 +124,7 @@ def flat_fields(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:
-    """absl's parsing, with every error reported like other bad input."""
+    """Parse the flags as absl does, but report every error like other bad input."""
     argv = with_config_file(argv)
     try:
         rest = flags.FLAGS(argv)

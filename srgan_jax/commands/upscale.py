@@ -159,12 +159,12 @@ def check_flags(flags: argparse.Namespace) -> None:
 
 
 def given(flags: argparse.Namespace, names: Iterable[str]) -> dict:
-    """The flags of these names that have been given; the library knows the defaults of the others."""
+    """Return the flags of these names that have been given; the library knows the defaults of the others."""
     return {name: getattr(flags, name) for name in names if getattr(flags, name) is not None}
 
 
 def load(flags: argparse.Namespace) -> "Generator":
-    """The generator of the flags, or what lies between two."""
+    """Return the generator of the flags, or what lies between two."""
     from srgan_jax import generators
     from srgan_jax.parallel import processes
     from srgan_jax.upscaling import blend

@@ -37,7 +37,7 @@ def release(arguments: argparse.Namespace) -> None:
 
 
 def _blended(first: "Generator", second: "Generator", share: float) -> "Generator":
-    """What lies between two generators, with what is known of the first one's training."""
+    """Return what lies between two generators, with what is known of the first one's training."""
     from srgan_jax.upscaling import blend
 
     mixed = blend(first, second, share)
@@ -56,7 +56,7 @@ def push(arguments: argparse.Namespace) -> None:
 
 
 def _described(generator: "Generator", arguments: argparse.Namespace) -> dict:
-    """What is known of a generator, without the folders of this machine, and with what the flags say of it."""
+    """Return what is known of a generator, without the folders of this machine, and with what the flags say of it."""
     from srgan_jax.weights.release import without_folders
 
     info = generator.info
@@ -70,7 +70,7 @@ def _described(generator: "Generator", arguments: argparse.Namespace) -> dict:
 
 
 def _scores(path: str, generator: "Generator") -> dict:
-    """The means in a results.json of eval.py, if they are those of this very generator."""
+    """Return the means in a results.json of eval.py, if they are those of this very generator."""
     try:
         results = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
         sha256 = results["method"]["sha256"]
@@ -151,7 +151,7 @@ def export(arguments: argparse.Namespace) -> None:
 
 
 def _add_description(parser: argparse.ArgumentParser) -> None:
-    """Flags of commands that write a release: which checkpoint it holds, how, and what its header says."""
+    """Add the flags of commands that write a release: which checkpoint it holds, how, and what its header says."""
     parser.add_argument("--step", type=int, help="of the run, the checkpoint to take instead of the best")
     parser.add_argument("--results", metavar="JSON", help="results.json of eval.py on it, to put into the header")
     parser.add_argument("--license", metavar="TEXT", help="what the weights may be used for, to put into the header")

@@ -12,7 +12,7 @@ warnings.filterwarnings("ignore", "Error writing persistent compilation cache en
 
 
 def compiler_options(device: jax.Device) -> dict[str, str | bool]:
-    """The options that jax.jit needs for a device: with JAX 0.11 or later on an x86 CPU, oneDNN convolves.
+    """Return the options that jax.jit needs for a device: with JAX 0.11 or later on an x86 CPU, oneDNN convolves.
 
     XLA's own convolutions are those of YNNPACK, which is left with reductions: without it they take so much longer that
     nothing of oneDNN's advantage remains.

@@ -28,7 +28,7 @@ def mirrored(kernel: Kernel) -> Array:
 
 
 def sum_of_outer_products(x: Array, y: Array) -> Array:
-    """[…, A], […, B] -> [A, B]: add up the outer products of all places, by one matrix product."""
+    """Add up the outer products of all places, […, A], […, B] -> [A, B], by one matrix product."""
     return lax.dot_general(x.reshape(-1, x.shape[-1]), y.reshape(-1, y.shape[-1]), (((0,), (0,)), ((), ())))
 
 
@@ -52,7 +52,7 @@ def from_phases(grid: Grid) -> Array:
 
 
 def depth_to_space(images: Features) -> Array:
-    """[N, H, W, 4 C] -> [N, 2 H, 2 W, C]: the channels of one pixel become the pixels of a 2 × 2 block."""
+    """Map [N, H, W, 4 C] -> [N, 2 H, 2 W, C]: the channels of one pixel become the pixels of a 2 × 2 block."""
     n, height, width, channels = images.shape
     blocks = images.reshape(n, height, width, 2, 2, channels // 4).transpose(0, 1, 3, 2, 4, 5)
     return blocks.reshape(n, 2 * height, 2 * width, channels // 4)

@@ -37,7 +37,7 @@ def use(kernels: str = "auto", *, without: str | None = None) -> AbstractContext
 
 
 def in_use() -> frozenset[str]:
-    """The names of the kernels that are in use here.
+    """Return the names of the kernels that are in use here.
 
     Raises:
       InputError: SRGAN_JAX_KERNELS is neither "auto" nor "xla".

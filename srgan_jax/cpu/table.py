@@ -30,7 +30,7 @@ class Convolution:
     outputs: int
 
     def is_centred(self, *, size: int, stride: int = 1) -> bool:
-        """Whether images are even, and a kernel of this size and stride has its middle over the first pixel."""
+        """Return whether images are even, and a kernel of this size and stride has its middle over the first pixel."""
         return (self.size, self.stride, self.padding, self.even) == (size, stride, size // 2, True)
 
 

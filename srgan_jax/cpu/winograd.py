@@ -68,7 +68,7 @@ def _windows(images: Features) -> Grid:
 
 
 def _transform(matrix: Iterable, grid: Iterable) -> Grid:
-    """The product M X Mᵀ of a matrix M of numbers and a grid X of arrays."""
+    """Return the product M X Mᵀ of a matrix M of numbers and a grid X of arrays."""
 
     def combine(arrays):
         terms = ([w * x for w, x in zip(row, arrays, strict=True) if w] for row in matrix)

@@ -29,17 +29,17 @@ def bells(radius: int, sigmas: tuple, angle: Number, profile: Callable) -> Kerne
 
 
 def gaussian(squares: Array, beta: Array | float = 1.0) -> Array:
-    """The profile of a Gaussian; with another β than 1, of a generalised one, whose tails are longer or shorter."""
+    """Return the profile of a Gaussian; where β is not 1, of a generalised one with longer or shorter tails."""
     return jnp.exp(-0.5 * squares**beta)
 
 
 def plateau(squares: Array, beta: Array) -> Array:
-    """A profile with a flat top."""
+    """Return a profile with a flat top."""
     return 1 / (1 + squares**beta)
 
 
 def sinc(radius: int, cutoff: Number) -> Kernel:
-    """The circular low-pass filter, whose ringing is that of pictures that were sharpened or strongly compressed.
+    """Return the circular low-pass filter, whose ringing is that of strong sharpening or compression.
 
     Args:
       radius: the kernel has 2 · radius + 1 taps on each side.
@@ -78,7 +78,7 @@ def _plateau(dice: Dice, options: Mapping) -> Callable:
 
 
 def _around_one(dice: Dice, ends: tuple[float, float]) -> Array:
-    """A number between the ends; as often below 1 as above, where they are on both sides of it."""
+    """Draw a number between the ends; as often below 1 as above, where they are on both sides of it."""
     middle = float(np.clip(1.0, *ends))
     return jnp.where(dice.chance(0.5), dice.uniform(ends[0], middle), dice.uniform(middle, ends[1]))
 

@@ -273,7 +273,7 @@ def create_degradation(options: Mapping[str, Any], *, scale: int, channels: int 
 
 
 def changes_lr(config: Mapping) -> bool:
-    """Whether a run with this config, as a checkpoint has it, learned from an LR that was not the bicubic reduction.
+    """Return whether a run with this config, as a checkpoint has it, degraded LR beyond the bicubic reduction.
 
     A picture that such a network enlarges need not be a bicubic reduction either, and so SR need not be consistent.
     """

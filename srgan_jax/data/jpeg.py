@@ -136,14 +136,14 @@ def _coded(plane: Float[Array, "h w"], table: Int[Array, "8 8"]) -> Float[Array,
 
 
 def _halve(plane: Int[Array, "h w"]) -> Float[Array, "_ _"]:
-    """The means of 2 x 2 levels, rounded; halves go up and down in turn, from column to column."""
+    """Return the means of 2 x 2 levels, rounded; halves go up and down in turn, from column to column."""
     height, width = plane.shape
     sums = plane.reshape(height // 2, 2, width // 2, 2).sum((1, 3))
     return ((sums + 1 + jnp.arange(width // 2) % 2) // 4).astype(jnp.float32)
 
 
 def _double(plane: Float[Array, "h w"]) -> Float[Array, "_ _"]:
-    """Twice the size: each level has 3/4 of the nearest one and 1/4 of the next, in each direction."""
+    """Double the size: each level has 3/4 of the nearest one and 1/4 of the next, in each direction."""
     sums = _interleaved(plane, axis=0)
     sums = _interleaved(sums, axis=1)
     bias = jnp.where(jnp.arange(sums.shape[1]) % 2 == 0, 8, 7)  # of 16: halves go up on the left, down on the right
@@ -151,7 +151,7 @@ def _double(plane: Float[Array, "h w"]) -> Float[Array, "_ _"]:
 
 
 def _interleaved(plane: Float[Array, "h w"], *, axis: int) -> Float[Array, "_ _"]:
-    """3 · each + the one before it, and 3 · each + the one after it, along an axis."""
+    """Return 3 · each + the one before it, and 3 · each + the one after it, along an axis."""
     length = plane.shape[axis]
     before = jnp.take(plane, np.maximum(np.arange(length) - 1, 0), axis=axis)
     after = jnp.take(plane, np.minimum(np.arange(length) + 1, length - 1), axis=axis)

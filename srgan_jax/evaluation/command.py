@@ -107,7 +107,7 @@ def evaluate_and_report(
 
 
 def _progress_over(sets: Sequence[EvaluationSet]) -> progress.Progress:
-    """How many pictures of some sets this process has scored; the first process shows it."""
+    """Return how many pictures of some sets this process has scored; the first process shows it."""
     count = sum(len(processes.share(range(len(pairs.stems)))) for pairs in sets)
     return progress.Progress(count, unit="picture", hidden=not processes.is_first())
 

@@ -63,7 +63,7 @@ def _differ(column: Column, pairs: Iterable[tuple[float | None, float | None]], 
 
 
 def comparison_table(comparison: dict[str, Any]) -> str:
-    """The comparison as a Markdown table."""
+    """Return the comparison as a Markdown table."""
     rows = []
     for dataset, compared in comparison["datasets"].items():
         for column in columns_of(compared):

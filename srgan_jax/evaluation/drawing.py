@@ -42,7 +42,7 @@ class Axis:
     last: float
 
     def __call__(self, value: float) -> float:
-        """Where a value lies."""
+        """Return where a value lies."""
         return self.first + (value - self.low) / (self.high - self.low) * (self.last - self.first)
 
     def ticks(self, least: int = 5) -> Iterator[tuple[float, str]]:
@@ -55,7 +55,7 @@ class Axis:
 
 
 def axis(values: Iterable[float], first: float, last: float) -> Axis:
-    """An axis on which the values lie with some room around them."""
+    """Return an axis on which the values lie with some room around them."""
     values = list(values)
     room, largest = (max(values) - min(values)) * 0.08, max(map(abs, values))
     if room <= 1e-9 * largest:  # one value, but for rounding
@@ -182,7 +182,7 @@ def panels(curves: Mapping[str, Mapping[str, Curve]], *, title: str, x_label: st
 
 
 def _opened(width: float, height: float) -> list[str]:
-    """The beginning of a drawing on white."""
+    """Return the beginning of a drawing on white."""
     return [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" font-family="sans-serif" '
         f'font-size="{SIZE}" fill="#222">',
@@ -191,7 +191,7 @@ def _opened(width: float, height: float) -> list[str]:
 
 
 def _short(value: float, text: str) -> str:
-    """The text of a tick where there is little room: 200k, 1.5M, 2.5e-5."""
+    """Return the text of a tick where there is little room: 200k, 1.5M, 2.5e-5."""
     for least, unit, letter in ((1e6, 1e6, "M"), (1e4, 1e3, "k")):
         if abs(value) >= least:
             return f"{value / unit:g}{letter}"
@@ -201,7 +201,7 @@ def _short(value: float, text: str) -> str:
 def _grid(
     x_axis: Axis, y_axis: Axis, words: Callable[[float, str], str] = lambda value, text: text, *, columns: int = 5
 ) -> Iterator[str]:
-    """Lines and texts of the axes: at least so many columns, with `words` of (value, text)."""
+    """Yield lines and texts of the axes: at least so many columns, with `words` of (value, text)."""
     for value, text in x_axis.ticks(columns):
         yield _line(x_axis(value), y_axis.last, x_axis(value), y_axis.first)
         yield _text(x_axis(value), y_axis.first + 17, words(value, text), 'text-anchor="middle"')
@@ -211,7 +211,7 @@ def _grid(
 
 
 def _places(label: str, x: float, y: float) -> Iterator[tuple[Box, str]]:
-    """Boxes for the label of a point and its text-anchor, the nearest and most usual first."""
+    """Yield boxes for the label of a point and its text-anchor, the nearest and most usual first."""
     width, height = LETTER * len(label), SIZE + 2
     for distance in (8, 20, 34):
         for dx, dy in ((1, 0), (-1, 0), (0, -1), (0, 1), (1, -1), (1, 1), (-1, -1), (-1, 1)):
@@ -221,12 +221,12 @@ def _places(label: str, x: float, y: float) -> Iterator[tuple[Box, str]]:
 
 
 def _start(place: float, length: float, side: int) -> float:
-    """Where something begins that lies before (-1), around (0) or behind (1) a place."""
+    """Return where something begins that lies before (-1), around (0) or behind (1) a place."""
     return place - length * (1 - side) / 2
 
 
 def _crowding(box: Box, taken: Iterable[Box]) -> float:
-    """How many square pixels of other things a label would cover; much if it left the axes."""
+    """Return how many square pixels of other things a label would cover; much if it left the axes."""
     inside = _common(box, (LEFT, TOP, WIDTH - RIGHT, HEIGHT - BOTTOM))
     outside = (box[2] - box[0]) * (box[3] - box[1]) - inside
     return 10 * outside + sum(_common(box, other) for other in taken)

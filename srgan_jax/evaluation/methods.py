@@ -45,7 +45,7 @@ class Method:
 def create_method(
     name: str, *, scale: int | None = None, tile: int | None = None, consistent: bool | None = None
 ) -> Method:
-    """The method that `name` stands for: "nearest", "bicubic", or what generators.load takes.
+    """Return the method that `name` stands for: "nearest", "bicubic", or what generators.load takes.
 
     Args:
       scale: the factor of an interpolation, 4 by default; a network has its own.
@@ -65,7 +65,7 @@ def create_method(
 
 
 def scale_or_default(scale: int | None) -> int:
-    """The factor, or SCALE for None; an InputError if it is none."""
+    """Return the factor, or SCALE for None; an InputError if it is none."""
     if scale is not None and scale < 1:
         raise InputError(f"scale: expected a whole number of at least 1, got {scale}.")
     return SCALE if scale is None else scale
@@ -78,7 +78,7 @@ def of_generator(
     tile: int | None = None,
     consistent: bool | None = None,
 ) -> Method:
-    """The method that enlarges with a generator; arguments and errors are those of create_method."""
+    """Return the method that enlarges with a generator; arguments and errors are those of create_method."""
     generator = generator.at_scale(scale)
     if scale not in (None, generator.module.scale):
         raise InputError(
@@ -94,7 +94,7 @@ def of_generator(
 
 
 def made_consistent(method: Method) -> Method:
-    """The method with every SR changed so that its reduction is LR, see upscaling.make_consistent."""
+    """Return the method with every SR changed so that its reduction is LR, see upscaling.make_consistent."""
 
     def enlarge(pairs: EvaluationSet, i: int, lr: LRPicture) -> SRPicture:
         sr = method.enlarge(pairs, i, lr)
@@ -108,7 +108,7 @@ def made_consistent(method: Method) -> Method:
 def of_pictures(
     directory: str | pathlib.Path, sets: Sequence[EvaluationSet], *, consistent: bool | None = None
 ) -> Method:
-    """The pictures that some program has made of LR: DIRECTORY/NAME/STEM.png, or DIRECTORY/STEM.png.
+    """Return the pictures that some program has made of LR: DIRECTORY/NAME/STEM.png, or DIRECTORY/STEM.png.
 
     Args:
       consistent: whether they are changed so that their reduction is LR, see made_consistent.

@@ -20,7 +20,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")  # all but tabs and line
 
 
 def _visible(value: object) -> object:
-    """A text whose control characters, which names of pictures may have, are escapes such as "\\x1b"."""
+    """Return a text whose control characters, which names of pictures may have, are escapes such as "\\x1b"."""
     if not isinstance(value, str):
         return value
     return type(value)(_CONTROL.sub(lambda match: repr(match[0])[1:-1], value))
@@ -28,7 +28,7 @@ def _visible(value: object) -> object:
 
 @functools.cache
 def environment() -> "jinja2.Environment":
-    """The templates, in which every value is escaped, control characters as well.
+    """Return the templates, in which every value is escaped, control characters as well.
 
     Raises:
       InputError: Jinja2 is not installed.
@@ -40,7 +40,7 @@ def environment() -> "jinja2.Environment":
         raise InputError("pages need Jinja2: pip install 'srgan-jax[eval]' (requirements-eval.txt).") from None
 
     def code(text: str) -> markupsafe.Markup:
-        """Text in which `words between backticks` are set as code."""
+        """Return text in which `words between backticks` are set as code."""
         return markupsafe.Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(markupsafe.escape(text))))
 
     loader = jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates")
@@ -56,7 +56,7 @@ def render(template: str, **values) -> str:
 
 
 def embed(picture: np.ndarray | Image.Image, kind: str, *, quality: int = 85) -> str:
-    """A picture as the text of an address.
+    """Encode a picture as the text of an address.
 
     Args:
       picture: uint8 [H, W, 1 or 3], or a Pillow image.

@@ -96,7 +96,7 @@ def read_results(entry: str) -> dict[str, Any]:
 
 
 def _parts(entry: str) -> tuple[str, pathlib.Path]:
-    """(name, path) of "NAME=PATH" or "PATH"."""
+    """Return (name, path) of "NAME=PATH" or "PATH"."""
     label, _, path = entry.rpartition("=")
     return label, pathlib.Path(path)
 

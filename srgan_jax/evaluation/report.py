@@ -35,7 +35,7 @@ class Report:
         self._pictures: dict[tuple[str, str], dict] = {}  # (set, stem) -> region, whole, crops
 
     def collector(self, label: str) -> Callable[..., None]:
-        """What scoring.run takes as `on_image` for the method that the page calls `label`.
+        """Return what scoring.run takes as `on_image` for the method that the page calls `label`.
 
         Raises:
           InputError: Jinja2, which the page needs, is not installed.
@@ -101,7 +101,7 @@ class Report:
 
 
 def _box(picture: dict[str, Any]) -> str:
-    """Where the square that is shown lies in the whole picture, as CSS."""
+    """Return where the square that is shown lies in the whole picture, as CSS."""
     rows, columns = picture["region"]
     height, width = picture["size"]
     return (

@@ -88,7 +88,7 @@ def score(
 
 
 def _batches(samples: Iterable[tuple[str, Sample]]) -> Iterator[dict[str, Sample]]:
-    """Samples by their stems, in batches that hold some PIXELS."""
+    """Yield samples by their stems, in batches that hold some PIXELS."""
     batch, pixels = {}, 0
     for stem, sample in samples:
         batch[stem] = sample
@@ -101,7 +101,7 @@ def _batches(samples: Iterable[tuple[str, Sample]]) -> Iterator[dict[str, Sample
 
 
 def _score(scorer: Scorer, batch: dict[str, Sample], name: str) -> list[Any]:
-    """The scores of a batch; where there are none, the error names the picture."""
+    """Return the scores of a batch; where there are none, the error names the picture."""
     try:
         return scorer(list(batch.values()))
     except InputError as error:
@@ -111,21 +111,21 @@ def _score(scorer: Scorer, batch: dict[str, Sample], name: str) -> list[Any]:
 
 
 def _mean(scores: list[Any]) -> Any:
-    """Mean over images of nested dicts of numbers, key by key."""
+    """Return the mean over images of nested dicts of numbers, key by key."""
     if isinstance(scores[0], dict):
         return {key: _mean([score[key] for score in scores]) for key in scores[0]}
     return float(np.mean(scores))
 
 
 def finite_or_null(tree: Any) -> Any:
-    """JSON has neither infinity nor NaN: null stands for both."""
+    """Replace infinity and NaN, which JSON does not have, by null."""
     if isinstance(tree, dict):
         return {key: finite_or_null(value) for key, value in tree.items()}
     return None if isinstance(tree, float) and not math.isfinite(tree) else tree
 
 
 def outputs(sets: list[EvaluationSet], out: str | pathlib.Path) -> list[tuple[pathlib.Path, str]]:
-    """What `run` writes to `out`, and from what, as files.check_outputs takes it."""
+    """Return what `run` writes to `out`, and from what, as files.check_outputs takes it."""
     out = pathlib.Path(out)
     pictures = [(out / pairs.name / f"{stem}.png", f"{pairs.name}/{stem}") for pairs in sets for stem in pairs.stems]
     return [(out / "results.json", "the scores"), *pictures]

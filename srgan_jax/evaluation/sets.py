@@ -55,7 +55,7 @@ class EvaluationSet:
         return self.lr_about["border"] or BORDER
 
     def pair(self, i: int) -> tuple[LRPicture, Picture, bool]:
-        """(lr, hr, was HR cropped); HR is cropped to a multiple of the scale.
+        """Return (lr, hr, was HR cropped); HR is cropped to a multiple of the scale.
 
         Raises:
           InputError: a picture cannot be read, or LR does not fit HR.
@@ -77,7 +77,7 @@ class EvaluationSet:
 
 
 def read_set(name: str, directory: str | pathlib.Path, *, scale: int) -> EvaluationSet:
-    """The pictures of `directory`, which holds HR/ and perhaps LRx{scale}/ of the same names, or just pictures.
+    """Return the pictures of `directory`, which holds HR/ and perhaps LRx{scale}/ of the same names, or just pictures.
 
     Raises:
       InputError: no such directory, no pictures in it, or an LR image without its HR or the other way round.
@@ -101,7 +101,7 @@ def read_set(name: str, directory: str | pathlib.Path, *, scale: int) -> Evaluat
 
 
 def _reduction(lr: LRPicture, hr: Picture) -> dict[str, str]:
-    """Which reduction of HR gives an LR file exactly, if one does; "clamp" is that of the SelfExSR release."""
+    """Return which reduction of HR gives an LR file exactly, if one does; "clamp" is that of the SelfExSR release."""
     scale = Fraction(len(lr), len(hr))
     for border in ("clamp", BORDER):
         if np.array_equal(imresize(hr, scale, border=border), lr):
@@ -138,7 +138,7 @@ def read_exactly(path: pathlib.Path) -> Picture:
 
 
 def parse_sets(entries: Iterable[str], *, scale: int) -> list[EvaluationSet]:
-    """Evaluation sets from entries "NAME=DIR"."""
+    """Return evaluation sets from entries "NAME=DIR"."""
     sets = []
     for entry in entries:
         name, separator, directory = entry.partition("=")
@@ -156,11 +156,11 @@ def parse_sets(entries: Iterable[str], *, scale: int) -> list[EvaluationSet]:
 
 
 def limited(pairs: EvaluationSet, limit: int) -> EvaluationSet:
-    """The first `limit` pictures of a set."""
+    """Return the first `limit` pictures of a set."""
     return dataclasses.replace(pairs, stems=pairs.stems[:limit])
 
 
 def source_set(name: str, source: Source, *, scale: int) -> EvaluationSet:
-    """The pictures of a data source, such as the share of it that was held out."""
+    """Return the pictures of a data source, such as the share of it that was held out."""
     stems = tuple(str(pathlib.PurePosixPath(source.name(i)).with_suffix("")) for i in range(len(source)))
     return EvaluationSet(name, stems, source.__getitem__, None, MADE, scale)

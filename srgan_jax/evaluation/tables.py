@@ -31,16 +31,16 @@ class Column:
         return " ".join(filter(None, (self.protocol, self.metric.title)))
 
     def value(self, scores: dict[str, Any]) -> Any:
-        """The column's part of the scores of a picture, of their mean, or of anything that is laid out like them."""
+        """Return the column's part of a picture's scores, of their mean, or of anything that is laid out like them."""
         return (scores[self.protocol] if self.protocol else scores)[self.metric.name]
 
     def cell(self, scores: dict[str, Any]) -> str:
-        """The value as it is printed."""
+        """Return the value as it is printed."""
         return self.metric.text(self.value(scores))
 
 
 def columns_of(scores: dict[str, Any]) -> list[Column]:
-    """The columns of some scores, whatever was computed; metrics that this version does not know are left out.
+    """Return the columns of some scores, whatever was computed; metrics that this version does not know are left out.
 
     Args:
       scores: of a picture, or their mean, as results.json has them: {protocol: {metric: value}, metric: value}.
@@ -63,19 +63,19 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def markdown(self) -> str:
-        """The table in Markdown."""
+        """Return the table in Markdown."""
         header, *rows = (f"| {' | '.join(cells)} |" for cells in (self.header, *self.rows))
         return "\n".join([header, "|" + "---|" * len(self.header), *rows])
 
     def html(self) -> str:
-        """The table in HTML, in a box of its own that scrolls where the page is narrow."""
+        """Return the table in HTML, in a box of its own that scrolls where the page is narrow."""
         lines = [("th", self.header), *(("td", cells) for cells in self.rows)]
         rows = ("".join(f"<{tag}>{html.escape(cell)}</{tag}>" for cell in cells) for tag, cells in lines)
         return f'<div class="table"><table>{"".join(f"<tr>{row}</tr>" for row in rows)}</table></div>'
 
 
 def scores_table(names: Sequence[str], rows: Iterable[tuple[Sequence[str], dict[str, Any]]]) -> Table:
-    """A table of scores.
+    """Return a table of scores.
 
     Args:
       names: headers of the first columns.
@@ -88,7 +88,7 @@ def scores_table(names: Sequence[str], rows: Iterable[tuple[Sequence[str], dict[
 
 
 def notes(results: dict[str, Any]) -> list[tuple[str, str]]:
-    """What the columns of a method's results mean, and where LR came from: (name, sentence)."""
+    """Return what the columns of a method's results mean, and where LR came from: (name, sentence)."""
     lines = [(name, f"{text}.") for name, text in results["protocols"].items()]
     columns = columns_of(next(iter(results["datasets"].values()))["mean"])
     for row in (column.metric for column in columns if not column.protocol):
@@ -102,7 +102,7 @@ def notes(results: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def table(results: dict[str, Any]) -> str:
-    """The means of a method's results as a Markdown table, with what its columns mean below it."""
+    """Return the means of a method's results as a Markdown table, with what its columns mean below it."""
     rows = [([name, str(scores["count"])], scores["mean"]) for name, scores in results["datasets"].items()]
     printed = scores_table(["set", "images"], rows).markdown()
     return "\n".join([printed, "", *(f"{name}: {text}" for name, text in notes(results))])

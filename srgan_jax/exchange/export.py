@@ -52,7 +52,7 @@ def export(generator: Generator, path: str | pathlib.Path, *, layout: str | None
 
 
 def _layout_needed(generator: Generator) -> str:
-    """What to say where a state dict is wanted and no layout is named."""
+    """Return what to say where a state dict is wanted and no layout is named."""
     known = [name for name in layouts.LAYOUTS if layouts.holds(generator.module, name)]
     if known:
         return f"a state dict needs a layout; this network fits {', '.join(known)}"
@@ -63,7 +63,7 @@ def _layout_needed(generator: Generator) -> str:
 
 
 def largest_difference(generator: Generator, run: Callable[[np.ndarray], AnyArray]) -> float:
-    """Largest difference between `run(lr)` and the network over SIZES; [N, H, W, C] in [0, 1] both ways.
+    """Return the largest difference between `run(lr)` and the network over SIZES; [N, H, W, C] in [0, 1] both ways.
 
     Where SR leaves that range, relative to the largest value.
     """

@@ -26,7 +26,7 @@ _PREFIXES = ("generator.", "_orig_mod.", "module.")
 
 
 def detect(names: Collection[str]) -> str:
-    """The layout that a state dict's names are of, by its first matching marker; an InputError if none."""
+    """Return the layout that a state dict's names are of, by its first matching marker; an InputError if none."""
     for name, layout in LAYOUTS.items():
         if any(re.match(layout.marker, key) for key in names):
             return name
@@ -35,7 +35,7 @@ def detect(names: Collection[str]) -> str:
 
 
 def from_state_dict(state: dict[str, np.ndarray], *, scale: int | None = None) -> tuple[str, GeneratorNetwork, dict]:
-    """A state dict of any layout -> (the layout's name, our network, our {"params": …, "batch_stats": …}).
+    """Read a state dict of any layout -> (the layout's name, our network, our {"params": …, "batch_stats": …}).
 
     A bias before a BatchNorm, which ours has not, is taken off the BatchNorm's mean.
 
@@ -78,7 +78,7 @@ def holds(module: GeneratorNetwork, layout: str) -> bool:
 
 
 def to_state_dict(module: GeneratorNetwork, variables: dict, layout: str) -> dict[str, np.ndarray]:
-    """Our network's arrays under the names of `layout` and in PyTorch's order.
+    """Return our network's arrays under the names of `layout` and in PyTorch's order.
 
     Raises:
       InputError: no such layout, or one that cannot hold this network; the message says why.
@@ -111,7 +111,7 @@ def _flat(tree: Variables) -> Params:
 
 
 def _without_prefixes(state: State) -> State:
-    """Only the generator's arrays of a training program's file, under their own names."""
+    """Return only the generator's arrays of a training program's file, under their own names."""
     for prefix in _PREFIXES * len(_PREFIXES):  # in any order
         if any(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): array for key, array in state.items() if key.startswith(prefix)}
@@ -119,7 +119,7 @@ def _without_prefixes(state: State) -> State:
 
 
 def _network(layout: Layout, state: State, scale: int | None) -> GeneratorNetwork:
-    """The network whose sizes a state dict's arrays have."""
+    """Return the network whose sizes a state dict's arrays have."""
     sizes = layout.sizes(layout, state)
     if scale is not None and sizes.get("scale", scale) != scale:
         raise InputError(f"this {layout.about} enlarges {sizes['scale']} times, but the scale {scale} was given.")
@@ -128,7 +128,7 @@ def _network(layout: Layout, state: State, scale: int | None) -> GeneratorNetwor
 
 
 def _names(layout: Layout, module: GeneratorNetwork) -> dict[str, str]:
-    """{our array: theirs}, of all that the network has."""
+    """Return {our array: theirs}, of all that the network has."""
     expected = _flat(expected_variables(module))
     upsamplings = sum(key.endswith("/kernel") and key.startswith("params/upsample") for key in expected)
     layers = layout.layers(getattr(module, layout.depth, 0), upsamplings)
@@ -140,7 +140,7 @@ def _names(layout: Layout, module: GeneratorNetwork) -> dict[str, str]:
 
 
 def _norm_biases(module: GeneratorNetwork, names: dict[str, str]) -> list[tuple[str, str]]:
-    """(our mean of each BatchNorm, their bias of the convolution before it)."""
+    """Return (our mean of each BatchNorm, their bias of the convolution before it)."""
     return [
         (f"batch_stats/{norm}/mean", names[f"params/{conv}/kernel"].removesuffix("weight") + "bias")
         for norm, conv in norms_of(module).items()
@@ -165,14 +165,14 @@ def _subpixels(key: str, array: np.ndarray, axis: int, groups: int) -> np.ndarra
 
 
 def _to_theirs(key: str, array: AnyArray, features: int) -> np.ndarray:
-    """Our array -> theirs: OIHW, and channels before a pixel shuffle as (feature, subpixel)."""
+    """Map our array to theirs: OIHW, and channels before a pixel shuffle as (feature, subpixel)."""
     array = np.asarray(array)
     array = _subpixels(key, array, -1, array.shape[-1] // features)
     return np.ascontiguousarray(array.transpose(3, 2, 0, 1) if array.ndim == 4 else array)
 
 
 def _to_ours(key: str, array: np.ndarray, wanted: jax.ShapeDtypeStruct, features: int, theirs: str) -> np.ndarray:
-    """Their array -> ours: HWIO, and channels before a pixel shuffle as (subpixel, feature)."""
+    """Map their array to ours: HWIO, and channels before a pixel shuffle as (subpixel, feature)."""
     shape = tuple(wanted.shape[i] for i in (3, 2, 0, 1)) if wanted.ndim == 4 else wanted.shape
     if array.shape != shape:
         raise InputError(f"{theirs} should be {shape}, but is {array.shape}.")

@@ -98,7 +98,7 @@ def _resize(model: _Model, op: Operation) -> None:
 
 
 def _simple(onnx_op: str, **named: str) -> Callable[[_Model, Operation], None]:
-    """An operation that ONNX has under another name; `named` says which attribute of ours is which of ONNX's."""
+    """Write an operation that ONNX has under another name; `named` says which attribute of ours is which of ONNX's."""
 
     def write(model: _Model, op: Operation) -> None:
         model.add(onnx_op, *op["inputs"], output=op["output"], **{theirs: op[ours] for theirs, ours in named.items()})

@@ -16,7 +16,7 @@ State = dict[str, np.ndarray]  # a state dict
 
 
 def shape_of(layout: "Layout", state: State, name: str) -> tuple[int, ...]:
-    """The shape of a convolution's kernel (OIHW); an InputError if it is not one of four dimensions."""
+    """Return the shape of a convolution's kernel (OIHW); an InputError if it is not one of four dimensions."""
     found = state.get(f"{name}.weight", np.zeros(0)).shape
     if len(found) != 4:
         raise InputError(f"{name}.weight should have 4 dimensions, but is {found}; no {layout.about}.")
@@ -24,7 +24,7 @@ def shape_of(layout: "Layout", state: State, name: str) -> tuple[int, ...]:
 
 
 def residual_sizes(layout: "Layout", state: State) -> dict:
-    """The sizes of a network with residual blocks and pixel shuffles."""
+    """Return the sizes of a network with residual blocks and pixel shuffles."""
     upsamplings = blocks = 0
     while layout.layers(blocks + 1, 0)[f"block{blocks}/conv1"] + ".weight" in state:
         blocks += 1
@@ -123,7 +123,10 @@ def _edsr(
 
 
 def _edsr_sizes(layout: "Layout", state: State) -> dict:
-    """No array tells the residual scale, which is 0.1 in the large EDSR, of 256 features, and 1 in the baseline."""
+    """Return the sizes of EDSR.
+
+    No array tells the residual scale, which is 0.1 in the large EDSR, of 256 features, and 1 in the baseline.
+    """
     sizes = residual_sizes(layout, state)
     return sizes | {"residual_scale": 0.1 if sizes["features"] >= 256 else 1.0}
 
@@ -138,7 +141,7 @@ def _three_convolutions(extraction: str, mapping: str, output: str) -> Callable[
 
 
 def _luma_sizes(layout: "Layout", state: State) -> dict:
-    """The sizes of SRCNN and ESPCN. They see luma, so that they serve for RGB."""
+    """Return the sizes of SRCNN and ESPCN. They see luma, so that they serve for RGB."""
     layers = layout.layers(0, 0)
     shapes = [shape_of(layout, state, layers[name]) for name in ("extraction", "mapping", "output")]
     sizes = {"features": shapes[0][0], "mapping_features": shapes[1][0], "channels": 3}

@@ -10,7 +10,7 @@ BLACK, RANGE = 16 / 255, 219 / 255
 
 
 def luma(images: Float[AnyArray, "n h w c"]) -> Float[AnyArray, "n h w 1"]:
-    """The luma of RGB images in [0, 1], in [16/255, 235/255]. An image of one channel comes back as it is."""
+    """Return the luma of RGB images in [0, 1], in [16/255, 235/255]. An image of one channel comes back as it is."""
     if images.shape[-1] == 1:
         return images
     # A sum and no matrix product, whose operands an accelerator would round.

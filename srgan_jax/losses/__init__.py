@@ -38,7 +38,7 @@ TERMS: dict[str, Term] = (
 
 
 def selected(weights: dict[str, float]) -> dict[str, float]:
-    """Only the terms that have a weight.
+    """Return only the terms that have a weight.
 
     Raises:
       InputError: an unknown name.
@@ -69,17 +69,17 @@ def check(setting: Setting) -> None:
 
 
 def feature_layers(names: Iterable[str]) -> tuple[str, ...]:
-    """The feature maps of VGG19 that terms of these names read."""
+    """Return the feature maps of VGG19 that terms of these names read."""
     return tuple(dict.fromkeys(layer for name in names for layer in TERMS[name].layers))
 
 
 def frozen_networks(names: Iterable[str]) -> set[str]:
-    """The frozen networks that terms of these names read."""
+    """Return the frozen networks that terms of these names read."""
     return {network for name in names for network in TERMS[name].frozen}
 
 
 def outputs(names: Iterable[str]) -> tuple[str, ...]:
-    """What terms of these names read, beside SR, of what G gives."""
+    """Return what terms of these names read, beside SR, of what G gives."""
     return tuple(dict.fromkeys(output for name in names for output in TERMS[name].outputs))
 
 

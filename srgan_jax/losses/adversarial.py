@@ -13,37 +13,37 @@ from srgan_jax.types import Array, Float, Images, Logits, Scalar
 
 
 def vanilla_generator(fake: Logits) -> Scalar:
-    """The generator's -log D(G(x)) (eq. 6), averaged over the batch."""
+    """Return the generator's -log D(G(x)) (eq. 6), averaged over the batch."""
     return jnp.mean(jax.nn.softplus(-fake))
 
 
 def vanilla_discriminator(real: Logits, fake: Logits) -> Scalar:
-    """Binary cross-entropy, -log D(HR) - log(1 - D(SR)) (eq. 2), averaged over the batch."""
+    """Return the binary cross-entropy, -log D(HR) - log(1 - D(SR)) (eq. 2), averaged over the batch."""
     return jnp.mean(jax.nn.softplus(-real)) + jnp.mean(jax.nn.softplus(fake))
 
 
 def least_squares_generator(fake: Logits) -> Scalar:
-    """½ (D(SR) - 1)², averaged over the batch (Mao et al., LSGAN, ICCV 2017, eq. 9)."""
+    """Return ½ (D(SR) - 1)², averaged over the batch (Mao et al., LSGAN, ICCV 2017, eq. 9)."""
     return 0.5 * jnp.mean(jnp.square(fake - 1))
 
 
 def least_squares_discriminator(real: Logits, fake: Logits) -> Scalar:
-    """½ (D(HR) - 1)² + ½ D(SR)², averaged over the batch (Mao et al., LSGAN, ICCV 2017, eq. 9)."""
+    """Return ½ (D(HR) - 1)² + ½ D(SR)², averaged over the batch (Mao et al., LSGAN, ICCV 2017, eq. 9)."""
     return 0.5 * (jnp.mean(jnp.square(real - 1)) + jnp.mean(jnp.square(fake)))
 
 
 def linear_generator(fake: Logits) -> Scalar:
-    """-D(SR), averaged over the batch: G's side of the hinge loss and of the Wasserstein loss."""
+    """Return -D(SR), averaged over the batch: G's side of the hinge loss and of the Wasserstein loss."""
     return -jnp.mean(fake)
 
 
 def hinge_discriminator(real: Logits, fake: Logits) -> Scalar:
-    """max(0, 1 - D(HR)) + max(0, 1 + D(SR)), averaged over the batch (Miyato et al., ICLR 2018, eq. 16)."""
+    """Return max(0, 1 - D(HR)) + max(0, 1 + D(SR)), averaged over the batch (Miyato et al., ICLR 2018, eq. 16)."""
     return jnp.mean(jax.nn.relu(1 - real)) + jnp.mean(jax.nn.relu(1 + fake))
 
 
 def wasserstein_discriminator(real: Logits, fake: Logits) -> Scalar:
-    """D(SR) - D(HR), averaged over the batch (Gulrajani et al., NeurIPS 2017, eq. 3).
+    """Return D(SR) - D(HR), averaged over the batch (Gulrajani et al., NeurIPS 2017, eq. 3).
 
     If D's slope is at most 1, minus the least value is the Wasserstein distance of SR's and HR's distributions.
     """
@@ -51,12 +51,12 @@ def wasserstein_discriminator(real: Logits, fake: Logits) -> Scalar:
 
 
 def relativistic_average_generator(real: Logits, fake: Logits) -> Scalar:
-    """The discriminator's loss with HR and SR exchanged (Wang et al., ESRGAN, ECCV 2018 workshops, eq. 2)."""
+    """Return the discriminator's loss with HR and SR exchanged (Wang et al., ESRGAN, ECCV 2018 workshops, eq. 2)."""
     return relativistic_average_discriminator(fake, real)
 
 
 def relativistic_average_discriminator(real: Logits, fake: Logits) -> Scalar:
-    """Cross-entropy of "more natural than the others are on average", averaged over the batch.
+    """Return the cross-entropy of "more natural than the others are on average", averaged over the batch.
 
     HR's logits are taken relative to the mean of SR's, and SR's relative to the mean of HR's (Jolicoeur-Martineau, ICLR
     2019; ESRGAN, eq. 1). This is the sum of both, of which published programs take half.
@@ -65,7 +65,7 @@ def relativistic_average_discriminator(real: Logits, fake: Logits) -> Scalar:
 
 
 def image_gradients(context: Context, images: Images) -> Float[Array, "n h w c"]:
-    """The gradient of D's judgement of each image, which is the mean logit of its parts where there are several."""
+    """Return the gradient of D's judgement of each image, which is the mean logit where D has several."""
 
     def judgement(images: Images) -> Scalar:
         logits = context.judge(images)
@@ -75,7 +75,7 @@ def image_gradients(context: Context, images: Images) -> Float[Array, "n h w c"]
 
 
 def gradient_penalty(context: Context) -> Scalar:
-    """(‖∇D(x)‖ - 1)² at a random point x between HR and SR, averaged over the batch (Gulrajani et al., eq. 3).
+    """Return (‖∇D(x)‖ - 1)² at a random point x between HR and SR, averaged over the batch (Gulrajani et al., eq. 3).
 
     Each pair of images has a point of its own. The norm is that over all pixels and channels of an image.
     """
@@ -87,7 +87,7 @@ def gradient_penalty(context: Context) -> Scalar:
 
 
 def r1_penalty(context: Context) -> Scalar:
-    """‖∇D(HR)‖², averaged over the batch; the weight is γ / 2 (Mescheder et al., ICML 2018, eq. 9)."""
+    """Return ‖∇D(HR)‖², averaged over the batch; the weight is γ / 2 (Mescheder et al., ICML 2018, eq. 9)."""
     return jnp.mean(jnp.sum(jnp.square(image_gradients(context, context.seen(context.hr))), axis=(1, 2, 3)))
 
 
@@ -110,12 +110,12 @@ def _needs_bounded_slope(setting: Setting) -> str | None:
 
 
 def _relative(side: Callable) -> Callable[[Context], Scalar]:
-    """A side that looks at the logits of HR and of SR."""
+    """Return a side that looks at the logits of HR and of SR."""
     return lambda context: side(context.real_logits, context.fake_logits)
 
 
 def _of_fake(side: Callable) -> Callable[[Context], Scalar]:
-    """A side that looks at the logits of SR alone."""
+    """Return a side that looks at the logits of SR alone."""
     return lambda context: side(context.fake_logits)
 
 

@@ -53,7 +53,7 @@ class Context:
         return jax.random.randint(self.key, (2,), 0, self.jitter + 1)
 
     def seen(self, images: Images) -> Float[AnyArray, "n _ _ c"]:
-        """SR or HR as features and D see it, [N, H - jitter, W - jitter, C]."""
+        """Return SR or HR as features and D see it, [N, H - jitter, W - jitter, C]."""
         if not self.jitter:
             return images
         n, h, w, c = images.shape
@@ -107,7 +107,7 @@ class Setting:
 
 
 def _accept(setting: Setting) -> None:
-    """No objection."""
+    """Raise no objection."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,7 @@ from srgan_jax.types import Features, Scalar
 
 
 def relative_l1(sr: Features, hr: Features) -> Scalar:
-    """The mean absolute difference over HR's mean absolute value, which makes those of all layers one size."""
+    """Return the mean absolute difference over HR's mean absolute value, which makes those of all layers one size."""
     return l1(sr, hr) / jnp.mean(jnp.abs(hr))
 
 

@@ -8,7 +8,7 @@ from srgan_jax.types import Images, Scalar
 
 
 def focal_frequency(sr: Images, hr: Images) -> Scalar:
-    """The squared difference of the spectra, in which frequencies that differ more weigh more; mean over all values.
+    """Return the mean squared difference of the spectra, in which frequencies that differ more weigh more.
 
     With F the unitary discrete Fourier transform of a channel of an image and d = |F_sr - F_hr|, it is the mean of
     w d², where w = d / max d is a constant to the gradient (Jiang et al., ICCV 2021, section 3.2, with α = 1). The

@@ -11,12 +11,12 @@ from srgan_jax.types import Scalar
 
 
 def luma_mse(context: Context) -> Scalar:
-    """The mean squared error of luma in [0, 1], which SRCNN, ESPCN and VDSR are trained for."""
+    """Return the mean squared error of luma in [0, 1], which SRCNN, ESPCN and VDSR are trained for."""
     return mse(luma(signed_to_unit(context.sr)), luma(signed_to_unit(context.hr)))
 
 
 def recursive_supervision(context: Context) -> Scalar:
-    """DRCN's loss without its weight decay: α · l1 + (1 - α) · l2 (Kim et al., CVPR 2016, section 3.3).
+    """Return DRCN's loss without its weight decay: α · l1 + (1 - α) · l2 (Kim et al., CVPR 2016, section 3.3).
 
     l1 is the mean over all estimates of their squared error, and l2 that of the result; both as `luma_mse`. The paper
     starts with a high α, which decays; here it falls linearly from 1 at the start to 0 at the end of the run.

@@ -14,7 +14,7 @@ SMALLEST = {"lpips_alex": 31, "lpips_vgg": 16, "dists": 1}
 
 def _term(name: str) -> Term:
     def distance(context: Context) -> Scalar:
-        """The distance averaged over the batch; see metrics.lpips and metrics.dists."""
+        """Return the distance averaged over the batch; see metrics.lpips and metrics.dists."""
         return jnp.mean(context.frozen[name](context.seen(context.sr), context.seen(context.hr)))
 
     def objection(setting: Setting) -> str | None:

@@ -14,12 +14,12 @@ CHARBONNIER_EPSILON = 1e-3  # of images in [-1, 1]: an eighth of a level
 
 
 def mse(sr: Float[AnyArray, "..."], hr: Float[AnyArray, "..."]) -> Scalar:
-    """The mean squared error (eq. 4), of images or of features."""
+    """Return the mean squared error (eq. 4), of images or of features."""
     return jnp.mean(jnp.square(sr - hr))
 
 
 def total_variation(images: Images) -> Scalar:
-    """The anisotropic total variation, summed over the pixels of an image and averaged over the batch.
+    """Return the anisotropic total variation, summed over the pixels of an image and averaged over the batch.
 
     The paper weighs it by 2e-8 (section 3.4) and leaves its form open; its implementations take this sum.
     """
@@ -29,17 +29,17 @@ def total_variation(images: Images) -> Scalar:
 
 
 def l1(sr: Float[AnyArray, "..."], hr: Float[AnyArray, "..."]) -> Scalar:
-    """The mean absolute error, of images or of features."""
+    """Return the mean absolute error, of images or of features."""
     return jnp.mean(jnp.abs(sr - hr))
 
 
 def charbonnier(sr: Images, hr: Images) -> Scalar:
-    """The mean of sqrt(error² + ε²), a smooth L1 (Lai et al., LapSRN, CVPR 2017, section 3.3)."""
+    """Return the mean of sqrt(error² + ε²), a smooth L1 (Lai et al., LapSRN, CVPR 2017, section 3.3)."""
     return jnp.mean(jnp.sqrt(jnp.square(sr - hr) + CHARBONNIER_EPSILON**2))
 
 
 def reduce_bicubic(images: Images, scale: int) -> LRImages:
-    """[N, H, W, C] -> [N, H / scale, W / scale, C], as resize.imresize reduces, without rounding.
+    """Reduce [N, H, W, C] -> [N, H / scale, W / scale, C], as resize.imresize reduces, without rounding.
 
     Near the border the result holds what a mirrored picture would give; a crop of a larger picture differs there by up
     to MARGIN_LR pixels on each side.
@@ -53,7 +53,7 @@ def reduce_bicubic(images: Images, scale: int) -> LRImages:
 
 
 def lr_l1(context: Context) -> Scalar:
-    """The mean absolute difference of LR and SR reduced to its size, both in [-1, 1].
+    """Return the mean absolute difference of LR and SR reduced to its size, both in [-1, 1].
 
     It is small where SR says nothing that LR contradicts. The outermost MARGIN_LR pixels are left out, since they
     depend on what lies outside of a crop.
@@ -72,7 +72,7 @@ def _needs_inside(setting: Setting) -> str | None:
 
 
 def phase(context: Context) -> Scalar:
-    """The mean square, over the scale² phases of a picture, of the mean of SR - HR in each phase and channel.
+    """Return the mean square, over the scale² phases of a picture, of the mean of SR - HR in each phase and channel.
 
     A pixel shuffle computes the pixels of each phase (row and column modulo the scale) by kernels of their own. If
     they come to differ in brightness, a grid appears, which neither features after an activation nor D see well.

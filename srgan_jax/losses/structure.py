@@ -22,30 +22,30 @@ LEAST = 1e-2
 
 
 def gradient_magnitude(images: Images) -> Float[AnyArray, "n _ _ c"]:
-    """The length of the gradient by central differences, without the border: [N, H - 2, W - 2, C]."""
+    """Return the length of the gradient by central differences, without the border: [N, H - 2, W - 2, C]."""
     rows = images[:, 2:, 1:-1] - images[:, :-2, 1:-1]
     columns = images[:, 1:-1, 2:] - images[:, 1:-1, :-2]
     return jnp.sqrt(jnp.square(rows) + jnp.square(columns) + 1e-6)
 
 
 def gradient(sr: Images, hr: Images) -> Scalar:
-    """The mean absolute difference of the lengths of gradients (Ma et al., SPSR, CVPR 2020, section 3)."""
+    """Return the mean absolute difference of the lengths of gradients (Ma et al., SPSR, CVPR 2020, section 3)."""
     return l1(gradient_magnitude(sr), gradient_magnitude(hr))
 
 
 def laplacian(images: Images) -> Float[AnyArray, "n _ _ c"]:
-    """The sum of each pixel's four neighbours minus four times the pixel, without the border."""
+    """Return the sum of each pixel's four neighbours minus four times the pixel, without the border."""
     neighbours = images[:, 2:, 1:-1] + images[:, :-2, 1:-1] + images[:, 1:-1, 2:] + images[:, 1:-1, :-2]
     return neighbours - 4 * images[:, 1:-1, 1:-1]
 
 
 def edge(sr: Images, hr: Images) -> Scalar:
-    """The Charbonnier distance of the Laplacians (Zamir et al., MPRNet, CVPR 2021, section 3), averaged over pixels."""
+    """Return the Charbonnier distance of the Laplacians, averaged over pixels (Zamir et al., CVPR 2021, section 3)."""
     return charbonnier(laplacian(sr), laplacian(hr))
 
 
 def _blur(images: AnyArray) -> AnyArray:
-    """SSIM's Gaussian window at all places where it lies inside, along rows and columns."""
+    """Average under SSIM's Gaussian window at all places where it lies inside, along rows and columns."""
     taps = np.exp(-0.5 * ((np.arange(WINDOW) - WINDOW // 2) / DEVIATION) ** 2)
     taps = (taps / taps.sum()).tolist()
     for axis in (1, 2):
@@ -55,7 +55,7 @@ def _blur(images: AnyArray) -> AnyArray:
 
 
 def _similarities(x: Images, y: Images) -> tuple[Float[Array, "n c"], Float[Array, "n c"]]:
-    """(SSIM, its factor of contrast and structure), each a mean over a channel of an image."""
+    """Return (SSIM, its factor of contrast and structure), each a mean over a channel of an image."""
     mean_x, mean_y, of_xx, of_yy, of_xy = jnp.split(_blur(jnp.concatenate([x, y, x * x, y * y, x * y])), 5)
     variances, covariance = of_xx - mean_x**2 + of_yy - mean_y**2, of_xy - mean_x * mean_y
     structure = (2 * covariance + C2) / (variances + C2)
@@ -64,7 +64,7 @@ def _similarities(x: Images, y: Images) -> tuple[Float[Array, "n c"], Float[Arra
 
 
 def ssim(sr: Images, hr: Images) -> Scalar:
-    """1 - SSIM (Wang et al., IEEE TIP 2004), averaged over channels and images; 0 for equal images.
+    """Return 1 - SSIM (Wang et al., IEEE TIP 2004), averaged over channels and images; 0 for equal images.
 
     Windows lie wholly inside. The images are brought to [0, 2] first, as SSIM is defined for levels from 0 on.
     """
@@ -72,7 +72,7 @@ def ssim(sr: Images, hr: Images) -> Scalar:
 
 
 def ms_ssim(sr: Images, hr: Images) -> Scalar:
-    """1 - MS-SSIM (Wang, Simoncelli and Bovik, Asilomar 2003, eq. 7), averaged over channels and images.
+    """Return 1 - MS-SSIM (Wang, Simoncelli and Bovik, Asilomar 2003, eq. 7), averaged over channels and images.
 
     Contrast and structure are compared at up to five scales, each of which halves the last by means of 2 × 2 pixels,
     and luminance at the coarsest. Five scales need 176 pixels. Smaller crops have the scales that have room for a
@@ -90,12 +90,12 @@ def ms_ssim(sr: Images, hr: Images) -> Scalar:
 
 
 def _scales(side: int) -> int:
-    """How many scales have room for a window."""
+    """Return how many scales have room for a window."""
     return max(1, min(len(SCALES), (side // WINDOW).bit_length()))
 
 
 def _halve(images: Images) -> Float[AnyArray, "n _ _ c"]:
-    """The means of 2 × 2 pixels; an odd last row or column is left out."""
+    """Return the means of 2 × 2 pixels; an odd last row or column is left out."""
     n, h, w, c = images.shape
     return images[:, : h // 2 * 2, : w // 2 * 2].reshape(n, h // 2, 2, w // 2, 2, c).mean((2, 4))
 

@@ -12,13 +12,15 @@ NORM_EPSILON = 1e-6
 
 
 def teacher_l1(context: Context) -> Scalar:
-    """The mean absolute difference of SR and the teacher's SR (Hinton et al., "Distilling the Knowledge in a Neural
-    Network", 2015, for images)."""
+    """Return the mean absolute difference of SR and the teacher's SR.
+
+    This is for images what Hinton et al. do for classes ("Distilling the Knowledge in a Neural Network", 2015).
+    """
     return l1(context.sr, context.teacher["sr"])
 
 
 def affinity(features: Features) -> Float[Array, "n pixels pixels"]:
-    """The cosine of the angle between the features of any two pixels of an image."""
+    """Return the cosine of the angle between the features of any two pixels of an image."""
     n, h, w, c = features.shape
     pixels = features.astype(jnp.float32).reshape(n, h * w, c)
     pixels = pixels / jnp.sqrt(jnp.sum(jnp.square(pixels), -1, keepdims=True) + NORM_EPSILON)
@@ -26,7 +28,7 @@ def affinity(features: Features) -> Float[Array, "n pixels pixels"]:
 
 
 def teacher_affinity(context: Context) -> Scalar:
-    """The mean absolute difference of the affinities of G's features and the teacher's.
+    """Return the mean absolute difference of the affinities of G's features and the teacher's.
 
     This is the spatial affinity of He et al., "FAKD: Feature-affinity Based Knowledge Distillation for Efficient Image
     Super-Resolution", ICIP 2020. The features are those after the last block, on LR's pixels. The two networks may have

@@ -37,13 +37,13 @@ def inside(x: Features, sizes: Sizes | None) -> Features:
 
 
 def average(x: Features, sizes: Sizes | None) -> Means:
-    """The mean over the pixels of each picture, of maps that are zero outside."""
+    """Return the mean over the pixels of each picture, of maps that are zero outside."""
     pixels = math.prod(x.shape[1:3]) if sizes is None else sizes.prod(axis=1, keepdims=True)
     return x.sum(axis=(1, 2)) / pixels
 
 
 def window_places(sizes: Sizes | None, window: int, *, stride: int, padding: int) -> Sizes | None:
-    """How many places a window has along sides of these lengths: the size of a convolution's or a pooling's result."""
+    """Return how many places a window has along sides of these lengths: the size of what it computes."""
     return None if sizes is None else (sizes + 2 * padding - window) // stride + 1
 
 
@@ -91,7 +91,7 @@ def make_score(
 
 
 def checked_pair(sr: np.ndarray, hr: np.ndarray, *, name: str, smallest: int) -> tuple[Picture, Picture]:
-    """SR and HR as RGB.
+    """Return SR and HR as RGB.
 
     Raises:
       InputError: they are no uint8 pictures of one size with at least `smallest` rows and columns.
@@ -102,7 +102,7 @@ def checked_pair(sr: np.ndarray, hr: np.ndarray, *, name: str, smallest: int) ->
 
 
 def checked(picture: np.ndarray, *, name: str, smallest: int = 1) -> Picture:
-    """The picture as [H, W, 1 or 3].
+    """Return the picture as [H, W, 1 or 3].
 
     Raises:
       InputError: it is no uint8 picture [H, W], [H, W, 1] or [H, W, 3] with at least `smallest` rows and columns.
@@ -133,7 +133,7 @@ def _on_canvas(picture: Picture) -> UInt8[np.ndarray, "_ _ c"]:
 
 
 def batches(shapes: Sequence[tuple[int, ...]], *, step: int = STEP) -> Iterator[list[int]]:
-    """Indices of pictures that share a canvas, in batches of one length for each canvas.
+    """Yield indices of pictures that share a canvas, in batches of one length for each canvas.
 
     The sides of canvases are multiples of `step`. The last batch of a canvas is filled up with its last picture, so
     that no further program is compiled for it.

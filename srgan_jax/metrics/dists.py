@@ -19,7 +19,7 @@ C = 1e-6  # keeps the quotients of equations 4 and 5 defined
 
 
 def dists(params: Params, sr: Images, hr: Images, *, sizes: Sizes | None = None) -> Distances:
-    """The DISTS distance of each pair of images; its gradients are finite, so that it can be a loss.
+    """Return the DISTS distance of each pair of images; its gradients are finite, so that it can be a loss.
 
     The six maps are the images themselves, in [0, 1], and what the last convolution of each of VGG16's five blocks
     makes of them, where L2 poolings stand in place of the max-poolings (eq. 1). For channel j of map i, with means μ,
@@ -56,14 +56,14 @@ def make_dists(params: Params) -> Callable[[Sequence[Pair]], list[float]]:
 
 
 def _maps(params: Params, images: Images, sizes: Sizes | None) -> list[tuple[Maps, Sizes | None]]:
-    """The six maps of images in [-1, 1], and the sizes of the pictures there."""
+    """Return the six maps of images in [-1, 1], and the sizes of the pictures there."""
     images = canvas.inside(signed_to_unit(images), sizes)
     standardised = (images - jnp.array(MEAN)) / jnp.array(DEVIATION)
     return [(images, sizes), *features(params, standardised, sizes, network="vgg", pool=l2_pool)]
 
 
 def l2_pool(x: Maps, sizes: Sizes | None) -> tuple[Maps, Sizes | None]:
-    """The root of the windowed mean of squares, every second pixel (eq. 1); its gradient is finite at 0 too.
+    """Return the root of the windowed mean of squares, every second pixel (eq. 1); its gradient is finite at 0 too.
 
     The window is Hanning's of 3 × 3 pixels, (1, 2, 1) / 4 along each axis, and outside there are zeros.
     """

@@ -22,7 +22,7 @@ Levels = UInt8[Array, "n h w 3"]
 
 
 def lr_psnr(sr: np.ndarray, lr: np.ndarray, *, scale: int, border: str = "symmetric") -> float:
-    """The PSNR in dB between LR and SR reduced to its size, over all channels: the consistency of SR with its input.
+    """Return the PSNR in dB between LR and SR reduced to its size, over all channels: how consistent SR is.
 
     SR is reduced as LR was made: by MATLAB's bicubic imresize, antialiased, in whole levels. Higher is better, and
     `math.inf` if nothing differs. From 45 dB on, SR says nothing that LR contradicts: NTIRE 2021 asks for as much
@@ -47,7 +47,7 @@ def lr_psnr(sr: np.ndarray, lr: np.ndarray, *, scale: int, border: str = "symmet
 
 
 def rmse(sr: Levels, hr: Levels, *, sizes: Sizes | None = None) -> Distances:
-    """The root of the mean squared error of luma in levels, as PIRM 2018 computes it (Blau et al., 2018).
+    """Return the root of the mean squared error of luma in levels, as PIRM 2018 computes it (Blau et al., 2018).
 
     Luma is Y of MATLAB's rgb2ycbcr (BT.601, 16 to 235) in whole levels, and 4 pixels are cut off each side. Lower is
     better, 0 for equal pictures. For a set PIRM takes the root of the mean of the squares of these values.
@@ -70,13 +70,13 @@ def make_rmse() -> Callable[[Sequence[Pair]], list[float]]:
 
 
 def _luma(levels: Levels) -> Int[Array, "n h w"]:
-    """Y of MATLAB's rgb2ycbcr in whole levels, by whole numbers: 16 + (65.481 R + 128.553 G + 24.966 B) / 255."""
+    """Return Y of rgb2ycbcr in whole levels, by whole numbers: 16 + (65.481 R + 128.553 G + 24.966 B) / 255."""
     weighted = levels.astype(jnp.int32) @ jnp.array([65481, 128553, 24966])
     return 16 + (weighted + 127500) // 255000
 
 
 def contrast(sr: np.ndarray, hr: np.ndarray) -> float:
-    """The standard deviation of SR's levels over that of HR's, averaged over the channels.
+    """Return the standard deviation of SR's levels over that of HR's, averaged over the channels.
 
     1 is best: below it SR is paler than HR, above it SR is harsher. Channels in which HR is constant are left out; NaN
     if all are.
@@ -92,7 +92,7 @@ def contrast(sr: np.ndarray, hr: np.ndarray) -> float:
 
 
 def grid(sr: np.ndarray, *, scale: int) -> float:
-    """How strongly SR shows the grid of LR's pixels where it is flat, in levels: artefacts of the upsampling.
+    """Return how strongly SR shows the grid of LR's pixels where it is flat, in levels: artefacts of the upsampling.
 
     Let R = SR - S, where S is SR averaged over one period of `scale` pixels in both directions, so that S has nothing
     that repeats with the period. Without the outermost period, SR is divided into blocks of 5 × 5 periods, and the
@@ -127,7 +127,7 @@ def grid(sr: np.ndarray, *, scale: int) -> float:
 
 
 def _blocks(image: np.ndarray, scale: int) -> np.ndarray:
-    """[H, W, C] -> [blocks, PERIODS, scale, PERIODS, scale, C]; what fills no block is left out."""
+    """Cut [H, W, C] -> [blocks, PERIODS, scale, PERIODS, scale, C]; what fills no block is left out."""
     side = PERIODS * scale
     rows, columns = (n // side for n in image.shape[:2])
     blocks = image[: rows * side, : columns * side].reshape(rows, PERIODS, scale, columns, PERIODS, scale, -1)

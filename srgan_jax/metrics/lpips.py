@@ -21,7 +21,7 @@ EPSILON = 1e-10
 
 
 def lpips(params: Params, sr: Images, hr: Images, *, network: str, sizes: Sizes | None = None) -> Distances:
-    """The LPIPS distance of each pair of images; its gradients are finite, so that it can be a loss.
+    """Return the LPIPS distance of each pair of images; its gradients are finite, so that it can be a loss.
 
     For each of five layers l with features y of H × W pixels, and ŷ of unit length over the channels (eq. 1):
 

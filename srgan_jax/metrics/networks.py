@@ -51,14 +51,14 @@ NETWORKS = {
 
 
 def max_pool(x: Maps, sizes: Sizes | None, *, window: int) -> tuple[Maps, Sizes | None]:
-    """The largest of window × window pixels, every second; windows lie wholly inside."""
+    """Return the largest of window × window pixels, every second; windows lie wholly inside."""
     x = lax.reduce_window(x, -float("inf"), lax.max, (1, window, window, 1), (1, 2, 2, 1), "VALID")
     sizes = canvas.window_places(sizes, window, stride=2, padding=0)
     return canvas.inside(x, sizes), sizes
 
 
 def convolve(conv: Params, x: Maps, sizes: Sizes | None, layer: Layer) -> tuple[Maps, Sizes | None]:
-    """A convolution and its ReLU."""
+    """Apply a convolution and its ReLU."""
     strides, padding = (layer.stride, layer.stride), [(layer.padding, layer.padding)] * 2
     x = lax.conv_general_dilated(x, conv["kernel"], strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC"))
     sizes = canvas.window_places(sizes, len(conv["kernel"]), stride=layer.stride, padding=layer.padding)
@@ -68,7 +68,7 @@ def convolve(conv: Params, x: Maps, sizes: Sizes | None, layer: Layer) -> tuple[
 def features(
     params: Params, images: Images, sizes: Sizes | None, *, network: str, pool: Pool
 ) -> list[tuple[Maps, Sizes | None]]:
-    """What the tapped layers make of images, and the sizes of the pictures there; outside it is zero.
+    """Return what the tapped layers make of images, and the sizes of the pictures there; outside it is zero.
 
     Args:
       params: {"conv0": {"kernel": HWIO, "bias"}, …}.

@@ -37,7 +37,7 @@ _MEANS = gamma(2 / _SHAPES) / gamma(1 / _SHAPES)
 
 
 def niqe(pictures: Sequence[np.ndarray]) -> list[float]:
-    """How far the statistics of each picture are from those of undistorted photographs; it needs no HR.
+    """Return how far the statistics of each picture are from those of undistorted photographs; it needs no HR.
 
     The definition is that of the authors' MATLAB program and of BasicSR, with the authors' model (36 features): Y of
     MATLAB's rgb2ycbcr in whole levels; blocks of 96 × 96 pixels without overlap, at full and at half size (MATLAB's
@@ -79,7 +79,7 @@ def niqe(pictures: Sequence[np.ndarray]) -> list[float]:
 
 
 def _whole_blocks(picture: np.ndarray) -> UInt8[np.ndarray, "h w"]:
-    """Luma of the blocks that fit into the picture."""
+    """Return the luma of the blocks that fit into the picture."""
     picture = canvas.checked(picture, name="NIQE")
     plane = picture[..., 0] if picture.shape[2] == 1 else colour.rgb2ycbcr_y(picture)
     height, width = (side - side % BLOCK for side in plane.shape)
@@ -89,7 +89,7 @@ def _whole_blocks(picture: np.ndarray) -> UInt8[np.ndarray, "h w"]:
 
 
 def _distance(features: Float[np.ndarray, "blocks 36"], plane: UInt8[np.ndarray, "h w"]) -> float:
-    """The distance between the model and the features of a picture (eq. 10)."""
+    """Return the distance between the model and the features of a picture (eq. 10)."""
     whole = features[np.isfinite(features).all(axis=1)]
     if len(whole) < 2:
         raise _too_few_blocks(plane)
@@ -108,14 +108,14 @@ def _too_few_blocks(plane: np.ndarray) -> InputError:
 
 @functools.cache
 def _model() -> tuple[np.ndarray, np.ndarray]:
-    """Mean [36] and covariance [36, 36] of the features of undistorted photographs."""
+    """Return the mean [36] and covariance [36, 36] of the features of undistorted photographs."""
     with np.load(MODEL) as arrays:
         return arrays["mean"], arrays["covariance"]
 
 
 @jax.jit
 def _features(planes: UInt8[Array, "n h w"]) -> Float[Array, "n blocks 36"]:
-    """The features of all blocks, at full and at half size; NaN in blocks that are flat."""
+    """Return the features of all blocks, at full and at half size; NaN in blocks that are flat."""
     rows, columns = (side // BLOCK for side in planes.shape[1:])
     levels = planes.astype(jnp.float64)
     down, right = (resize_matrix(side, side // 2, Fraction(1, 2)) for side in planes.shape[1:])
@@ -125,7 +125,7 @@ def _features(planes: UInt8[Array, "n h w"]) -> Float[Array, "n blocks 36"]:
 
 
 def normalised(images: Levels, *, rounding: float = ROUNDING) -> Levels:
-    """Mean subtracted and contrast normalised coefficients (eq. 1)."""
+    """Return the mean subtracted and contrast normalised coefficients (eq. 1)."""
     difference = images - _smooth(images)
     difference = jnp.where(jnp.abs(difference) < rounding, 0, difference)
     variance = _smooth(images * images) - _smooth(images) ** 2
@@ -133,7 +133,7 @@ def normalised(images: Levels, *, rounding: float = ROUNDING) -> Levels:
 
 
 def _smooth(images: Levels) -> Levels:
-    """The average under the Gaussian window; pixels beyond the edge are those at the edge."""
+    """Return the average under the Gaussian window; pixels beyond the edge are those at the edge."""
     window = np.exp(-0.5 * (np.arange(-RADIUS, RADIUS + 1) / SIGMA) ** 2)
     window /= window.sum()
     for axis in (1, 2):
@@ -149,7 +149,7 @@ def _blocks(images: Levels, rows: int, columns: int) -> Blocks:
 
 
 def _features_of(blocks: Blocks) -> Features:
-    """Two features of the coefficients, and four of their products with each of four neighbours."""
+    """Return two features of the coefficients, and four of their products with each of four neighbours."""
     index, left, right = _fit(blocks)
     features = [jnp.asarray(_SHAPES)[index], (left + right) / 2]
     for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):  # neighbours beyond the edge are those at the opposite one
@@ -159,7 +159,7 @@ def _features_of(blocks: Blocks) -> Features:
 
 
 def _fit(blocks: Blocks) -> tuple[Int[Array, " blocks"], Fitted, Fitted]:
-    """An asymmetric generalised Gaussian by moments: its shape's index, and β_left and β_right, NaN if x is flat."""
+    """Fit an asymmetric generalised Gaussian by moments: its shape's index, β_left and β_right, NaN if x is flat."""
     x = blocks.reshape(len(blocks), -1)
     left, right = (jnp.sqrt(jnp.where(side, x * x, 0).sum(1) / side.sum(1)) for side in (x < 0, x > 0))
     skew = left / right

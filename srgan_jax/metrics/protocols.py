@@ -40,7 +40,7 @@ class Protocol:
     ssim: Callable[[np.ndarray, np.ndarray], float]
 
     def score(self, sr: np.ndarray, hr: np.ndarray, *, scale: int) -> dict[str, float]:
-        """Scores sr against hr.
+        """Score sr against hr.
 
         Args:
           sr, hr: uint8 of one size, [H, W] (grey) or [H, W, 3] (RGB). A grey hr may meet an RGB sr.

@@ -85,7 +85,7 @@ class Metric:
         return f"{self.label} {arrow}"
 
     def merit(self, value: float) -> float:
-        """What is higher for a better value: the value itself, or minus its distance from the best one.
+        """Return what is higher for a better value: the value itself, or minus its distance from the best one.
 
         A value that is not a number has the lowest merit.
         """
@@ -94,7 +94,7 @@ class Metric:
         return value if self.best == math.inf else -abs(value - self.best)
 
     def text(self, value: float | None, *, digits: int | None = None, signed: bool = False) -> str:
-        """The value as tables print it.
+        """Return the value as tables print it.
 
         None is what files of results hold for a value that is not finite: the PSNR of two equal pictures, or a metric
         that is not defined for a picture.
@@ -105,7 +105,7 @@ class Metric:
 
 
 def one_by_one(function: Callable[[Sample], Any]) -> Scorer:
-    """A scorer that looks at one sample after the other."""
+    """Return a scorer that looks at one sample after the other."""
     return lambda samples: [function(sample) for sample in samples]
 
 
@@ -247,7 +247,7 @@ def check_metrics(names: Iterable[str]) -> None:
 
 
 def better(name: str, value: float, other: float) -> bool:
-    """Whether one value of a metric is better than another; one that is not a number is worse than all others."""
+    """Return whether one value of a metric is better than another; what is not a number is worse than all others."""
     merit = METRICS[name].merit
     return merit(value) > merit(other)
 
@@ -289,7 +289,7 @@ def default_scorers(*, protocols: Iterable[str], weights: Mapping[str, Any] | No
 
 
 def _at_hand(row: Metric, weights: Mapping[str, Any]) -> bool:
-    """Whether a metric needs no weights, or has them."""
+    """Return whether a metric needs no weights, or has them."""
     if row.weights is None or row.weights in weights:
         return True
     return row.weights in NETWORKS and (folder() / NETWORKS[row.weights].file).is_file()
@@ -305,7 +305,7 @@ def _of_protocol(protocol: Protocol, names: tuple[str, ...]) -> Scorer:
 
 
 def where_defined(score: Scorer) -> Scorer:
-    """The scorer with NaN, instead of an error, for each sample that it cannot score."""
+    """Return the scorer with NaN, instead of an error, for each sample that it cannot score."""
 
     def lenient(samples: Sequence[Sample]) -> list[float]:
         try:

@@ -12,12 +12,12 @@ from srgan_jax.models.registry import expected_variables
 
 
 def count_parameters(module: GeneratorNetwork) -> int:
-    """Numbers that the network learns; the running averages of BatchNorm are none."""
+    """Count the numbers that the network learns; the running averages of BatchNorm are none."""
     return sum(math.prod(array.shape) for array in jax.tree.leaves(expected_variables(module)["params"]))
 
 
 def multiply_adds(module: GeneratorNetwork, size: tuple[int, int] = (720, 1280)) -> int:
-    """Multiplications, each with its addition, in the convolutions that make one SR picture.
+    """Count the multiplications, each with its addition, in the convolutions that make one SR picture.
 
     The literature gives these for 1280×720 pixels. An operation counts twice where FLOP are meant. Activations, sums,
     interpolation and the mixing of colours are left out, as usual.

@@ -14,7 +14,7 @@ from srgan_jax.types import Array, Dtype, Key
 
 
 def identity(key: Key, shape: tuple[int, ...], dtype: Dtype = jnp.float32) -> Array:
-    """A kernel [rows, columns, features, features] that changes nothing; `key` is not used."""
+    """Return a kernel [rows, columns, features, features] that changes nothing; `key` is not used."""
     rows, columns, features, _ = shape
     return jnp.zeros(shape, dtype).at[rows // 2, columns // 2].set(jnp.eye(features, dtype=dtype))
 

@@ -23,7 +23,7 @@ EXPANSION = 2  # channels between the two convolutions of the second branch, rel
 
 
 def merged(branches: Mapping[str, AnyArray]) -> Float[AnyArray, "3 3 inputs outputs"]:
-    """The one kernel that does what all branches do together (section 3.3).
+    """Return the one kernel that does what all branches do together (section 3.3).
 
     Args:
       branches: the parameters of a BranchedConv.
@@ -87,7 +87,7 @@ class ConvBlock(nn.Module):
 
 
 def convolution(features: int, dtype: Dtype, branches: bool, **names) -> nn.Module:
-    """A 3×3 convolution, with or without branches."""
+    """Return a 3×3 convolution, with or without branches."""
     if branches:
         return BranchedConv(features, dtype, **names)
     return conv(features, (3, 3), dtype=dtype, **names)
@@ -127,7 +127,7 @@ class ECBSR(LightGenerator):
 
 
 def _fold(params: Params) -> Params:
-    """The parameters with one kernel for each convolution with branches, computed in float64."""
+    """Return the parameters with one kernel for each convolution with branches, computed in float64."""
     if "expand" in params:
         exact = {name: np.asarray(array, np.float64) for name, array in params.items()}
         return {"kernel": merged(exact).astype(np.float32), "bias": np.asarray(params["bias"])}

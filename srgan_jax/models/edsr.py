@@ -19,7 +19,7 @@ LEVELS = 255  # the network computes in levels around that mean
 
 
 def mean_of(channels: int) -> np.ndarray:
-    """What is subtracted from each channel, in [0, 1]: for RGB the means of DIV2K, for others their mean."""
+    """Return what is subtracted from each channel, in [0, 1]: for RGB the means of DIV2K, for others their mean."""
     return np.array(MEAN_RGB if channels == 3 else [np.mean(MEAN_RGB)] * channels, np.float32)
 
 
@@ -79,7 +79,7 @@ class EDSR(ResidualGenerator):
         return self._describe(graph, lr)
 
     def _describe(self, graph: Graph, lr: str, *, head: str = "", before: int = 0) -> str:
-        """`describe`, with so many residual blocks before the trunk, and layers of a head named by what comes first."""
+        """Describe the network with so many residual blocks, and a head whose layers are named by what comes first."""
         each, mean = np.eye(self.channels), mean_of(self.channels)
 
         def add_block(x: str, name: str, factor: float) -> str:

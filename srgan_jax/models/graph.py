@@ -26,7 +26,7 @@ class Graph:
         return output
 
     def conv(self, x: str, layer: str, *, norm: str = "", groups: int = 1) -> str:
-        """A convolution of stride 1, padded with zeros so that the size stays, with a bias where the layer has one.
+        """Add a convolution of stride 1, padded with zeros so that the size stays, with a bias where the layer has one.
 
         Args:
           layer: its path, with a kernel of odd sides.
@@ -36,36 +36,36 @@ class Graph:
         return self._add("conv", x, layer=layer, norm=norm, groups=groups)
 
     def prelu(self, x: str, layer: str) -> str:
-        """A parametric ReLU, whose layer has one slope or one for each channel."""
+        """Add a parametric ReLU, whose layer has one slope or one for each channel."""
         return self._add("prelu", x, layer=layer)
 
     def leaky_relu(self, x: str, slope: float) -> str:
-        """max(x, slope · x); a slope of 0 is ReLU."""
+        """Add max(x, slope · x); a slope of 0 is ReLU."""
         return self._add("leaky_relu", x, slope=slope)
 
     def tanh(self, x: str) -> str:
-        """The hyperbolic tangent."""
+        """Add the hyperbolic tangent."""
         return self._add("tanh", x)
 
     def add(self, x: str, y: str) -> str:
-        """x + y, of one size."""
+        """Add x + y, of one size."""
         return self._add("add", x, y)
 
     def affine(self, x: str, factor: float, shift: float) -> str:
-        """factor · x + shift."""
+        """Add factor · x + shift."""
         return self._add("affine", x, factor=factor, shift=shift)
 
     def mix(self, x: str, matrix: ArrayLike, shift: ArrayLike) -> str:
-        """Each pixel's channels, times a constant matrix [out, in], plus a constant [out]: a change of colours."""
+        """Add a change of colours: each pixel's channels, times a constant matrix [out, in], plus a constant [out]."""
         matrix, shift = (np.asarray(constant, np.float64).tolist() for constant in (matrix, shift))
         return self._add("mix", x, matrix=matrix, shift=shift)
 
     def concat(self, *xs: str) -> str:
-        """The channels of all, one after the other."""
+        """Join the channels of all, one after the other."""
         return self._add("concat", *xs)
 
     def shuffle(self, x: str, factor: int) -> str:
-        """A pixel shuffle whose input channels are ordered as (row, column, feature), as in layers.pixel_shuffle."""
+        """Add a pixel shuffle whose input channels are ordered (row, column, feature), as in layers.pixel_shuffle."""
         return self._add("shuffle", x, factor=factor)
 
     def resize(self, x: str, scale: int, method: str) -> str:
@@ -74,7 +74,7 @@ class Graph:
 
 
 def operations_of(module: nn.Module) -> list[Operation]:
-    """The operations from "lr" to "sr" of a generator (models.network.GeneratorNetwork)."""
+    """Return the operations from "lr" to "sr" of a generator (models.network.GeneratorNetwork)."""
     graph = Graph()
     output = module.describe(graph, "lr")
     graph._add("identity", output, output="sr")
@@ -82,5 +82,5 @@ def operations_of(module: nn.Module) -> list[Operation]:
 
 
 def norms_of(module: nn.Module) -> dict[str, str]:
-    """{path of each BatchNorm: path of the convolution that it follows}."""
+    """Return {path of each BatchNorm: path of the convolution that it follows}."""
     return {op["norm"]: op["layer"] for op in operations_of(module) if op.get("norm")}

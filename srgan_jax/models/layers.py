@@ -48,7 +48,7 @@ class PReLU(nn.Module):
 
 
 def max_pool(x: Features) -> Features:
-    """[N, H, W, C] -> [N, ⌊H / 2⌋, ⌊W / 2⌋, C]: the largest of 2×2 pixels.
+    """Map [N, H, W, C] -> [N, ⌊H / 2⌋, ⌊W / 2⌋, C]: the largest of 2×2 pixels.
 
     On a TPU these are windows, whose gradient goes to the first of equal pixels. Elsewhere they are maxima of
     neighbours, which share the gradient if they are equal: XLA's windows are slower on a CPU, and keep oneDNN from the
@@ -69,7 +69,7 @@ def _largest_of_neighbours(x: Features) -> Features:
 
 
 def pixel_shuffle(x: Shaped[AnyArray, "n _ _ _"], factor: int) -> Shaped[AnyArray, "n _ _ _"]:
-    """[N, H, W, factor² · C] -> [N, H · factor, W · factor, C] (Shi et al., 2016).
+    """Map [N, H, W, factor² · C] -> [N, H · factor, W · factor, C] (Shi et al., 2016).
 
     Channel (i · factor + j) · C + c becomes channel c of subpixel (i, j): TensorFlow's depth_to_space order, which
     keeps the channels of a pixel together in memory. PyTorch's order is c · factor² + i · factor + j.
@@ -80,7 +80,7 @@ def pixel_shuffle(x: Shaped[AnyArray, "n _ _ _"], factor: int) -> Shaped[AnyArra
 
 
 def subpixels(images: Shaped[AnyArray, "n _ _ _"], factor: int) -> Shaped[AnyArray, "n _ _ _"]:
-    """[N, H · factor, W · factor, C] -> [N, H, W, factor² · C]: the inverse of pixel_shuffle, also of NumPy arrays."""
+    """Map [N, H · factor, W · factor, C] -> [N, H, W, factor² · C]: undo pixel_shuffle, also of NumPy arrays."""
     n, h, w, c = images.shape
     images = images.reshape(n, h // factor, factor, w // factor, factor, c)
     return images.transpose(0, 1, 3, 2, 4, 5).reshape(n, h // factor, w // factor, factor**2 * c)
@@ -105,7 +105,7 @@ def convolve_subpixels(
 
 
 def _coarse(kernel: Float[AnyArray, "k k c d"]) -> Float[AnyArray, "l l _ _"]:
-    """[k, k, C, D], k odd -> [l, l, 4 C, 4 D]: the kernel between the grids that are half as fine."""
+    """Map [k, k, C, D], k odd -> [l, l, 4 C, 4 D]: the kernel between the grids that are half as fine."""
     size, _, inputs, outputs = kernel.shape
     radius = size // 2
     coarse_radius = -(-radius // 2)
@@ -123,7 +123,7 @@ FACTORS = {1: (), 2: (2,), 3: (3,), 4: (2, 2), 8: (2, 2, 2), 16: (2, 2, 2, 2)}
 
 
 def upsampling_radius(scale: int) -> float:
-    """LR pixels on each side that 3×3 convolutions see, one before each pixel shuffle of FACTORS."""
+    """Return how many LR pixels 3×3 convolutions see on each side, one before each pixel shuffle of FACTORS."""
     factors = FACTORS[scale]
     return sum(1 / math.prod(factors[:n]) for n in range(len(factors)))
 

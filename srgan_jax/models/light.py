@@ -36,7 +36,7 @@ class LightGenerator(ResidualGenerator):
         self.output = self.convolution(self.channels * self.scale**2)
 
     def convolution(self, features: int) -> nn.Module:
-        """The kind of the first and of the last convolution."""
+        """Return the kind of the first and of the last convolution."""
         return conv(features, (3, 3), dtype=self.dtype)
 
     def begin(self, lr: LRImages) -> Features:
@@ -52,7 +52,7 @@ class LightGenerator(ResidualGenerator):
         return 1, 1, 1
 
     def describe_block(self, graph: Graph, x: str, name: str) -> str:
-        """The block of this name as operations of a graph."""
+        """Return the block of this name as operations of a graph."""
         raise NotImplementedError
 
     def describe(self, graph: Graph, lr: str) -> str:

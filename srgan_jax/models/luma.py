@@ -35,11 +35,11 @@ class LumaGenerator(GeneratorNetwork):
         self.enlarge = Enlarge("cubic", self.scale)
 
     def enlarge_luma(self, lr: Luma, enlarged: Luma, *, train: bool) -> Luma:
-        """Luma of LR, and of its bicubic enlargement -> luma of SR; all in [0, 1]."""
+        """Map the luma of LR and that of its bicubic enlargement to the luma of SR; all in [0, 1]."""
         raise NotImplementedError
 
     def describe_luma(self, graph: Graph, lr: str, enlarged: str) -> str:
-        """`enlarge_luma` as operations of a graph."""
+        """Return `enlarge_luma` as operations of a graph."""
         raise NotImplementedError
 
     def __call__(self, lr: LRImages, *, train: bool = False) -> Images:
@@ -59,5 +59,5 @@ class LumaGenerator(GeneratorNetwork):
         return graph.add(graph.mix(enlarged, colour, shift), after)
 
     def radius_of(self, pixels: int) -> int:
-        """LR pixels on each side that the network sees if it sees so many pixels of the bicubic enlargement."""
+        """Return how many LR pixels the network sees on each side if it sees so many of the bicubic enlargement."""
         return math.ceil(pixels / self.scale) + BICUBIC_RADIUS

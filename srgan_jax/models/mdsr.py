@@ -17,7 +17,7 @@ HEAD_BLOCKS = 2  # residual blocks with kernels of 5×5 that each scale has befo
 
 
 def head_name(scale: int) -> str:
-    """What the names of the layers of one scale begin with."""
+    """Return what the names of the layers of one scale begin with."""
     return f"x{scale}_"
 
 

@@ -57,7 +57,7 @@ class GeneratorNetwork(nn.Module):
         return (self.scale,)
 
     def layers_of(self, scale: int) -> tuple[str, ...]:
-        """What the names of those layers begin with that serve one of `heads` alone."""
+        """Return what the names of those layers begin with that serve one of `heads` alone."""
         return ()
 
     @property
@@ -66,7 +66,7 @@ class GeneratorNetwork(nn.Module):
         raise NotImplementedError
 
     def folded(self, variables: Variables) -> tuple["GeneratorNetwork", Variables]:
-        """A simpler network of the registry that gives the same pictures, for release; by default this one.
+        """Return a simpler network of the registry that gives the same pictures, for release; by default this one.
 
         Args:
           variables: the arrays of this network.

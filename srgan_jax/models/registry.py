@@ -51,13 +51,13 @@ Architecture = dict[str, Any]  # {"network": a name out of GENERATORS, field: va
 
 
 def architecture_of(module: GeneratorNetwork) -> Architecture:
-    """The network's name and each of its fields; create_generator makes the network again from it."""
+    """Return the network's name and each of its fields; create_generator makes the network again from it."""
     network = next(name for name, kind in GENERATORS.items() if type(module) is kind)
     return {"network": network} | {field: getattr(module, field) for field in _fields(type(module))}
 
 
 def architecture_in(config: dict) -> Architecture:
-    """The generator's architecture in the config of a run.
+    """Return the generator's architecture in the config of a run.
 
     Raises:
       InputError: the config lacks a part of it.
@@ -109,7 +109,7 @@ def _create(registry: dict[str, type[nn.Module]], architecture: Architecture, dt
 
 
 def _fields(kind: type[nn.Module]) -> dict[str, Any]:
-    """The architecture's fields and their defaults."""
+    """Return the architecture's fields and their defaults."""
     return {f.name: f.default for f in dataclasses.fields(kind) if f.name not in ("parent", "name", "dtype")}
 
 
@@ -128,6 +128,6 @@ def _check_value(field: str, value: Any, default: Any, allowed: Collection | Non
 
 
 def expected_variables(module: GeneratorNetwork) -> Variables:
-    """Shapes and dtypes of the network's arrays."""
+    """Return the shapes and dtypes of the network's arrays."""
     example = jax.ShapeDtypeStruct((1, 8, 8, module.inputs), jnp.float32)
     return jax.eval_shape(module.init, jax.random.key(0), example)

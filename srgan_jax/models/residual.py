@@ -58,7 +58,7 @@ class ResidualGenerator(GeneratorNetwork):
         return self.finish(lr, stem, x, train=train)
 
     def begin(self, lr: LRImages) -> Features:
-        """LR -> [N, H, W, features], for the first residual block and for `finish`."""
+        """Map LR -> [N, H, W, features], for the first residual block and for `finish`."""
         raise NotImplementedError
 
     @nn.nowrap
@@ -67,7 +67,7 @@ class ResidualGenerator(GeneratorNetwork):
         raise NotImplementedError
 
     def finish(self, lr: LRImages, stem: Features, x: Features, *, train: bool = False) -> Images:
-        """LR, what `begin` made of it, and what the residual blocks made of that -> SR."""
+        """Map LR, what `begin` made of it, and what the residual blocks made of that -> SR."""
         raise NotImplementedError
 
     @property

@@ -21,12 +21,12 @@ LAYERS = AFTER_ACTIVATION | BEFORE_ACTIVATION
 
 
 def _caffe(images: Images) -> Images:
-    """BGR levels 0..255 minus ImageNet's means: what the Caffe and Keras weights were trained with."""
+    """Return BGR levels 0..255 minus ImageNet's means: what the Caffe and Keras weights were trained with."""
     return signed_to_levels(images)[..., ::-1] - jnp.array([103.939, 116.779, 123.68], jnp.float32)
 
 
 def _torchvision(images: Images) -> Images:
-    """RGB in [0, 1], standardised by ImageNet's means and deviations."""
+    """Return RGB in [0, 1], standardised by ImageNet's means and deviations."""
     mean, std = jnp.array([0.485, 0.456, 0.406]), jnp.array([0.229, 0.224, 0.225])
     return ((images + 1.0) / 2.0 - mean) / std
 
@@ -37,7 +37,7 @@ PREPROCESSING = {"caffe": (_caffe, 1 / 12.75), "torchvision": (_torchvision, 1.0
 
 
 def conv_names(layers: Iterable[str]) -> list[str]:
-    """Names of the convolutions that these layers need, in order: "conv1_1", "conv1_2", …"""
+    """Return the names of the convolutions that these layers need, in order: "conv1_1", "conv1_2", …"""
     last = max(LAYERS[layer] for layer in layers)
     return [f"conv{i}_{j}" for i, j in _PLACES if (i, j) <= last]
 
@@ -58,7 +58,7 @@ class VGG19(nn.Module):
 
     @nn.compact
     def __call__(self, images: Images) -> dict[str, Features]:
-        """images: [N, H, W, 3] in [-1, 1] -> {layer: float32 [N, H / 2^(i-1), W / 2^(i-1), C]}, scaled."""
+        """Map images: [N, H, W, 3] in [-1, 1] -> {layer: float32 [N, H / 2^(i-1), W / 2^(i-1), C]}, scaled."""
         prepare, scale = PREPROCESSING[self.preprocessing]
         x = prepare(images).astype(self.dtype)
         features = {}

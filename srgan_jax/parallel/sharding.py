@@ -57,7 +57,7 @@ def of_state(state: Any, mesh: Mesh, *, split_optimizer: bool = False) -> Any:
 
 
 def whole(tree: Any) -> Any:
-    """Inside of a step that `compile_step` compiles: give every device all of these arrays.
+    """Give every device all of these arrays; to be called inside of a step that `compile_step` compiles.
 
     Where an optimizer's arrays are divided, this keeps XLA from dividing the convolutions too, which would cost many
     more collectives than the division saves.

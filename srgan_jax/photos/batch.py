@@ -158,7 +158,7 @@ def forecast(paths: Sequence[pathlib.Path], upscalers: Sequence[Upscaler]) -> st
 
 
 def _named(path: pathlib.Path, error: Exception) -> ImageError:
-    """An error as a sentence about a file, unless it is one already."""
+    """Return an error as a sentence about a file, unless it is one already."""
     if isinstance(error, ImageError):
         return error
     if isinstance(error, MemoryError):
@@ -169,14 +169,14 @@ def _named(path: pathlib.Path, error: Exception) -> ImageError:
 
 
 def compare(photo: Photo, enlarged: Photo) -> np.ndarray:
-    """The bicubic enlargement beside the result: uint8 RGB."""
+    """Put the bicubic enlargement beside the result: uint8 RGB."""
     bicubic = resize_levels(visible_colours(photo), enlarged.colour.shape[:2])
     pair = {"bicubic": dataclasses.replace(enlarged, colour=bicubic), "upscaled": enlarged}
     return side_by_side([{name: to_8_bit(on_white(x).colour) for name, x in pair.items()}])
 
 
 def invention_map(enlarged: Photo, expected: Photo, *, highest: float | None = None) -> np.ndarray:
-    """How far the result leaves the reference's, as a heat map with its scale: uint8 RGB.
+    """Return how far the result leaves the reference's, as a heat map with its scale: uint8 RGB.
 
     Args:
       enlarged, expected: the result, and what the reference makes of the same photo.

@@ -77,7 +77,7 @@ _UPRIGHT = {1: 0, 2: 1, 3: 3, 4: 2, 5: 4, 6: 6, 7: 7, 8: 5}
 
 
 def format_of(path: str | pathlib.Path, name: str | None = None) -> Format:
-    """The format called `name`, or else that of the path's extension; InputError where there is none."""
+    """Return the format called `name`, or else that of the path's extension; InputError where there is none."""
     if name is not None:
         name = {"jpg": "jpeg", "tif": "tiff"}.get(name.lower(), name.lower())
         if name not in FORMATS:
@@ -123,7 +123,7 @@ def _read_with_pillow(file: io.BufferedIOBase) -> Photo:
 
 
 def _read_16_bit_tiff(file: io.BufferedIOBase) -> Photo | None:
-    """The photo, if it is one with several channels that Pillow would make 8-bit."""
+    """Return the photo, if it is one with several channels that Pillow would make 8-bit."""
     magic = file.read(4)
     file.seek(0)
     if magic not in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
@@ -239,7 +239,7 @@ def write_photo(
 
 
 def _nested(exif: Image.Exif) -> bool:
-    """Whether it has tables within the table, whose tags are not among its own."""
+    """Return whether it has tables within the table, whose tags are not among its own."""
     return any(exif.get_ifd(ifd) for ifd in _KEPT_IFDS)
 
 
@@ -248,7 +248,7 @@ def _exif_bytes(exif: Image.Exif) -> bytes:
 
 
 def _pillow_metadata(into: Format, exif: Image.Exif, xmp: bytes | None) -> dict:
-    """Options that make Pillow write EXIF and XMP into a format."""
+    """Return options that make Pillow write EXIF and XMP into a format."""
     if into.pillow == "PNG" and xmp:
         text = PngImagePlugin.PngInfo()
         text.add_itxt(_PNG_XMP, xmp.decode("utf-8", "replace"))
@@ -264,7 +264,7 @@ def _pillow_metadata(into: Format, exif: Image.Exif, xmp: bytes | None) -> dict:
 
 
 def _with_chunks(png: bytes, *, icc: bytes | None, exif: Image.Exif, xmp: bytes | None) -> bytes:
-    """An encoded PNG with a colour profile, EXIF and XMP, as chunks before its pixels (PNG specification, 11.3)."""
+    """Return an encoded PNG with a profile, EXIF and XMP as chunks before its pixels (PNG specification, 11.3)."""
     contents = {
         b"iCCP": icc and b"ICC profile\0\0" + zlib.compress(icc),
         b"eXIf": _exif_bytes(exif).removeprefix(b"Exif\0\0"),

@@ -114,14 +114,14 @@ def _check_reference(upscaler: Upscaler, reference: Upscaler | None, *, needed: 
 
 
 def _as_grey_as(lr: DeepPicture, sr: Enlarged) -> np.ndarray:
-    """SR with one channel if LR has one: a grey photo stays grey, also where the network sees RGB."""
+    """Return SR with one channel if LR has one: a grey photo stays grey, also where the network sees RGB."""
     if lr.shape[2] > 1 or sr.shape[2] == 1:
         return sr
     return np.floor(sr.mean(-1, keepdims=True, dtype=np.float32) + 0.5).astype(sr.dtype)
 
 
 def _in_threads(function: Callable, calls: Iterable[tuple], failed: Callable) -> Iterator[tuple[Any, Any]]:
-    """(item, function(item, …)) for each call (item, …), in order; AHEAD of them are made before they are asked for."""
+    """Yield (item, function(item, …)) for each call (item, …), in order; AHEAD of them are made beforehand."""
     begun = collections.deque()
 
     def oldest():
@@ -143,7 +143,7 @@ def _in_threads(function: Callable, calls: Iterable[tuple], failed: Callable) ->
 
 
 def result_size(photo: Photo, upscaler: Upscaler, scale: float | None) -> tuple[int, int]:
-    """(rows, columns) of an enlarged photo: ceil(scale · H), ceil(scale · W)."""
+    """Return (rows, columns) of an enlarged photo: ceil(scale · H), ceil(scale · W)."""
     factor = Fraction(upscaler.module.scale if scale is None else str(scale))
     return tuple(-(-factor * length // 1) for length in photo.colour.shape[:2])
 
@@ -177,7 +177,7 @@ def enlarge_images(images: Any, upscaler: Upscaler, **options) -> Any:
 
 
 def _like(image: Image.Image | np.ndarray, enlarged: Photo) -> Image.Image | np.ndarray:
-    """A photo as the kind of thing that an image is."""
+    """Return a photo as the kind of thing that an image is."""
     if isinstance(image, Image.Image):
         return to_pillow(enlarged)
     return levels(enlarged)[..., 0] if np.ndim(image) == 2 else levels(enlarged)

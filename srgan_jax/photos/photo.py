@@ -31,7 +31,7 @@ class Photo:
 
 
 def visible_colours(photo: Photo) -> np.ndarray:
-    """`photo.colour`, in which wholly transparent pixels have the colour of the nearest one that is seen.
+    """Return `photo.colour`, in which wholly transparent pixels have the colour of the nearest one that is seen.
 
     What colour they had before is arbitrary, and would show as a halo around what is seen.
     """
@@ -45,7 +45,7 @@ def visible_colours(photo: Photo) -> np.ndarray:
 
 
 def on_white(photo: Photo) -> Photo:
-    """For formats without transparency."""
+    """Put the photo on white, for formats without transparency."""
     if photo.alpha is None:
         return photo
     highest = np.iinfo(photo.colour.dtype).max
@@ -55,7 +55,7 @@ def on_white(photo: Photo) -> Photo:
 
 
 def to_8_bit(levels: np.ndarray) -> np.ndarray:
-    """uint16 -> uint8, rounded; uint8 as it is."""
+    """Round uint16 to uint8; uint8 stays as it is."""
     return levels if levels.dtype == np.uint8 else ((levels.astype(np.uint32) + 128) // 257).astype(np.uint8)
 
 
@@ -65,7 +65,7 @@ def levels(photo: Photo) -> np.ndarray:
 
 
 def from_array(array: Any) -> Photo:
-    """uint8 or uint16 [H, W] or [H, W, 1 to 4] -> Photo; with 2 and 4 channels the last one is alpha.
+    """Make a photo of uint8 or uint16 [H, W] or [H, W, 1 to 4]; with 2 and 4 channels the last one is alpha.
 
     Raises:
       InputError: another dtype or shape, or no pixels.
@@ -88,7 +88,9 @@ def from_array(array: Any) -> Photo:
 
 
 def from_pillow(image: Image.Image) -> Photo:
-    """A Pillow image of any mode, orientation as it is, without metadata but for a colour profile that still holds.
+    """Make a photo of a Pillow image of any mode, whose orientation stays.
+
+    Nothing is kept of its metadata but a colour profile that still holds.
 
     Raises:
       InputError: no pixels, or numbers whose range is not known.
@@ -116,7 +118,7 @@ def from_pillow(image: Image.Image) -> Photo:
 
 
 def _to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
-    """CMYK or LAB -> sRGB, by the picture's own profile if it has a usable one."""
+    """Convert CMYK or LAB to sRGB, by the picture's own profile if it has a usable one."""
     try:
         if image.mode == "LAB":
             profile = ImageCms.createProfile("LAB")
@@ -130,7 +132,7 @@ def _to_rgb(image: Image.Image, icc: bytes | None) -> Image.Image:
 
 
 def to_pillow(photo: Photo) -> Image.Image:
-    """An image of mode L, LA, RGB or RGBA, or I;16 for 16-bit grey; other 16-bit photos become 8-bit ones."""
+    """Make an image of mode L, LA, RGB or RGBA, or I;16 for 16-bit grey; other 16-bit photos become 8-bit ones."""
     array = levels(photo)
     if array.dtype == np.uint16 and array.shape[2] == 1:
         image = Image.fromarray(array[..., 0])

@@ -81,7 +81,7 @@ def check_options(options: Options) -> None:
 
 
 def plan(paths: Sequence[pathlib.Path], out: pathlib.Path | None, options: Options) -> list[Job]:
-    """What is to be done.
+    """Return what is to be done.
 
     Args:
       paths: photos and folders, as `expand` gives them.
@@ -121,7 +121,7 @@ def plan(paths: Sequence[pathlib.Path], out: pathlib.Path | None, options: Optio
 def _pairs(
     paths: Iterable[pathlib.Path], out: pathlib.Path | None, options: Options
 ) -> list[tuple[pathlib.Path, pathlib.Path]]:
-    """(photo, result) of each photo, which is named or in a folder that is named."""
+    """Return (photo, result) of each photo, which is named or in a folder that is named."""
     suffix, extension = options.suffix or "", FORMATS["png"].extensions[0]
     if options.format:
         extension = format_of("", options.format).extensions[0]
@@ -151,7 +151,7 @@ def _pairs(
 
 
 def _map_of(target: pathlib.Path, folder: pathlib.Path | None, one_file: bool, options: Options) -> pathlib.Path | None:
-    """Where the heat map of a result goes."""
+    """Return where the heat map of a result goes."""
     if options.map is None:
         return None
     path = pathlib.Path(options.map)
@@ -165,7 +165,7 @@ def _map_of(target: pathlib.Path, folder: pathlib.Path | None, one_file: bool, o
 
 
 def _told_apart(pairs: list[tuple[pathlib.Path, pathlib.Path]], suffix: str) -> list[tuple[pathlib.Path, pathlib.Path]]:
-    """(photo, result) of each photo: each once, and photo.jpg beside photo.png as photo_jpg and photo_png."""
+    """Return (photo, result) of each photo: each once, and photo.jpg beside photo.png as photo_jpg and photo_png."""
     once = {}
     for source, target in pairs:
         once.setdefault(os.path.abspath(source), (source, target))
@@ -181,7 +181,7 @@ def _told_apart(pairs: list[tuple[pathlib.Path, pathlib.Path]], suffix: str) -> 
 
 
 def expand(pattern: str | pathlib.Path) -> list[pathlib.Path]:
-    """A path as it is; a pattern as the paths that match it, sorted."""
+    """Return a path as it is; a pattern as the paths that match it, sorted."""
     if os.path.lexists(pattern):
         return [pathlib.Path(pattern)]
     matches = sorted(glob.glob(str(pattern), recursive=True)) if glob.has_magic(str(pattern)) else []

@@ -31,7 +31,7 @@ _PIXELS = "yuv420p"
 
 
 def is_video(path: str | pathlib.Path) -> bool:
-    """Whether the name is that of a video."""
+    """Return whether the name is that of a video."""
     return pathlib.Path(path).suffix.lower() in EXTENSIONS
 
 
@@ -134,7 +134,7 @@ def _convert(
         return VideoFrame.from_ndarray(np.ascontiguousarray(enlarged.colour[:height, :width]), "rgb24")
 
     def copy_sound(until):
-        """Sound goes into the file beside the pictures that it belongs to."""
+        """Copy sound into the file beside the pictures that it belongs to."""
         for packet in packets:
             if packet.dts is None:  # the end
                 continue

@@ -153,7 +153,7 @@ def _csv(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def _finite(tree: Any) -> Any:
-    """JSON has no NaN: null stands for it."""
+    """Replace NaN, which JSON does not have, by null."""
     if isinstance(tree, Mapping):
         return {key: _finite(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):

@@ -88,7 +88,7 @@ def _ending_at_sigterm() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Ctrl+C is how the owner ends the pages, and no error."""
+    """Let Ctrl+C end the pages without an error: it is how their owner ends them."""
     with contextlib.suppress(KeyboardInterrupt):
         yield
 

@@ -140,7 +140,7 @@ def _check_composition(config: ConfigDict) -> None:
 
 
 def layers_named(patterns: str, layers: Iterable[str]) -> list[str]:
-    """The layers that a list of names matches, in which * stands for anything: "stem*,block[0-7]".
+    """Return the layers that a list of names matches, in which * stands for anything: "stem*,block[0-7]".
 
     Raises:
       InputError: a name matches no layer.

@@ -82,7 +82,7 @@ def read_runs(entries: Sequence[str]) -> list[Run]:
 
 
 def _parts(entry: str) -> tuple[str, str]:
-    """(name or "", path) of an entry; a path that exists is one even if "=" is in it."""
+    """Return (name or "", path) of an entry; a path that exists is one even if "=" is in it."""
     if pathlib.Path(entry).exists():
         return "", entry
     name, _, path = entry.partition("=")
@@ -128,7 +128,7 @@ def read_log(path: str | pathlib.Path) -> dict[str, list[Place]]:
 
 
 def choose(runs: Sequence[Run], patterns: Iterable[str]) -> list[str]:
-    """The metrics that match one of the patterns, in the order of these.
+    """Return the metrics that match one of the patterns, in the order of these.
 
     Raises:
       InputError: no run has a metric that matches a pattern.
@@ -173,7 +173,7 @@ def smoothed(places: Sequence[Place], weight: float) -> list[Place]:
 
 
 def thinned(places: Sequence[Place], count: int = POINTS) -> list[Place]:
-    """At most `count` places: the means over equal numbers of those that are given."""
+    """Return at most `count` places: the means over equal numbers of those that are given."""
     if len(places) <= count:
         return list(places)
     ends = [round(part * len(places) / count) for part in range(count + 1)]
@@ -182,7 +182,7 @@ def thinned(places: Sequence[Place], count: int = POINTS) -> list[Place]:
 
 
 def page(runs: Sequence[Run], svg: str) -> str:
-    """The HTML page of runs: their curves, where their configs differ, and their samples over the steps.
+    """Return the HTML page of runs: their curves, where their configs differ, and their samples over the steps.
 
     Raises:
       InputError: Jinja2 is not installed, or a config or a sample cannot be read.
@@ -199,7 +199,7 @@ def page(runs: Sequence[Run], svg: str) -> str:
 
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """(field, its value in each config) for each field of nested configs whose values are not all equal."""
+    """Return (field, its value in each config) for each field of nested configs whose values are not all equal."""
     flat = [_flat(config) for config in configs]
     fields = dict.fromkeys(field for config in flat for field in config)
     rows = ((field, [json.dumps(config[field]) if field in config else "–" for config in flat]) for field in fields)
@@ -240,7 +240,7 @@ def _on_page(run: Run) -> dict[str, Any]:
 
 
 def spread(values: Sequence[int], count: int) -> list[int]:
-    """At most `count` of some values: the first, the last, and others that are spread evenly between them."""
+    """Return at most `count` of some values: the first, the last, and others that are spread evenly between them."""
     if len(values) <= count:
         return list(values)
     return [values[round(part * (len(values) - 1) / (count - 1))] for part in range(count)]

@@ -19,7 +19,7 @@ from srgan_jax.weights.vgg19 import load_vgg19
 
 
 def _load_vgg(config: ConfigDict, terms: Iterable[str]) -> tuple[Params, Callable]:
-    """VGG19's parameters, and its feature maps of images."""
+    """Return VGG19's parameters, and its feature maps of images."""
     layers = losses.feature_layers(terms)
     params, preprocessing = load_vgg19(config.vgg_weights, layers)
     vgg = VGG19(layers=layers, preprocessing=preprocessing, dtype=jnp.dtype(config.dtype))
@@ -32,7 +32,7 @@ def _load_metric(load_params: Callable[[], Params], distance: Callable) -> Calla
 
 
 def _load_teacher(config: ConfigDict, terms: Iterable[str]) -> tuple[Variables, Callable]:
-    """A trained generator, with BatchNorm folded, and what it makes of LR (losses.Context.teacher)."""
+    """Return a trained generator, with BatchNorm folded, and what it makes of LR (losses.Context.teacher)."""
     if not config.teacher:
         raise InputError(
             f"losses.{next(name for name in terms if 'teacher' in losses.TERMS[name].frozen)} needs config.teacher: a "

@@ -40,7 +40,7 @@ class Log:
         self._progress = progress.Progress(stop, unit="step", done=start)
 
     def advance(self) -> None:
-        """One more step is done."""
+        """Count one more step as done."""
         self._progress.update()
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
@@ -95,7 +95,7 @@ class NoLog:
     """The log of all processes but the first."""
 
     def advance(self) -> None:
-        """Does nothing, like the rest."""
+        """Do nothing, like all methods of this class."""
 
     def write(self, step: int, metrics: dict[str, float]) -> None: ...
 

@@ -170,7 +170,7 @@ def train(config: ConfigDict, workdir: str | pathlib.Path) -> None:
 
 
 def warning_of_start(config: ConfigDict) -> str | None:
-    """What a user is to know before a new run begins."""
+    """Return what a user is to know before a new run begins."""
     if config.stage != "adversarial" or config.init_from:
         return None
     return (
@@ -180,7 +180,7 @@ def warning_of_start(config: ConfigDict) -> str | None:
 
 
 def interruption(step: int, signal_name: str) -> Interrupted:
-    """What a run raises that was told to stop, once its state is saved."""
+    """Return what a run raises that was told to stop, once its state is saved."""
     return Interrupted(f"stopped at step {step} by {signal_name}; the same command goes on from there.")
 
 
@@ -201,7 +201,11 @@ class Window:
         self._start = time.perf_counter()
 
     def close(self, step: int) -> dict[str, float]:
-        """Means over the window, which starts anew; raises NonFiniteError where any value of it is not finite."""
+        """Return the means over the window, which starts anew.
+
+        Raises:
+          NonFiniteError: a value of the window is not finite.
+        """
         steps = jax.device_get(self._metrics)
         elapsed = time.perf_counter() - self._start
         means = {}
@@ -220,7 +224,7 @@ class Window:
 
 
 def create_evaluation_sets(config: ConfigDict, held_out: Source) -> list[evaluation.EvaluationSet]:
-    """`config.eval_data`, or else the pictures held out of training."""
+    """Return `config.eval_data`, or else the pictures held out of training."""
     if config.eval_data:
         sets = evaluation.parse_sets(config.eval_data.split(","), scale=config.scale)
     else:
@@ -230,7 +234,7 @@ def create_evaluation_sets(config: ConfigDict, held_out: Source) -> list[evaluat
 
 
 def metric_names(config: ConfigDict) -> list[str]:
-    """The rows of metrics.METRICS that a run evaluates; an InputError if the best one is not among them."""
+    """Return the rows of metrics.METRICS that a run evaluates; an InputError if the best one is not among them."""
     names = [name for name in config.eval_metrics.split(",") if name]
     if config.best_metric not in ("", NEWEST, *names):
         raise InputError(
@@ -241,7 +245,7 @@ def metric_names(config: ConfigDict) -> list[str]:
 
 
 def merit_of(config: ConfigDict, scores: dict[str, float] | None) -> float | None:
-    """How good a checkpoint is by the metric that the run names, the higher the better; None if nothing is to choose.
+    """Return how good a checkpoint is by the run's metric, the higher the better; None if nothing is to choose.
 
     The PSNR of a GAN falls while its pictures get better. So an adversarial run has no best checkpoint but its newest
     one, unless it names a metric.
@@ -306,7 +310,7 @@ def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:
 
 @contextlib.contextmanager
 def catch_stop_signals() -> Iterator[Callable[[int], str | None]]:
-    """Within, signals no longer end the program: the yielded function of the step names the one that came, or None.
+    """Keep signals from ending the program: the yielded function of the step names the one that came, or None.
 
     With one process, SIGTERM and SIGINT. With several, SIGTERM, which may come to one of them alone: JAX lets all agree
     on a step to stop after.

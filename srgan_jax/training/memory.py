@@ -9,7 +9,7 @@ from srgan_jax.models import GeneratorNetwork, architecture_in, create_generator
 
 
 def memory_note(config: ConfigDict, devices: int) -> str | None:
-    """A sentence about the memory that G's training takes, where G is a network that takes much; else None.
+    """Return a sentence about the memory that G's training takes, where G is a network that takes much; else None.
 
     Args:
       config: of the run.
@@ -28,7 +28,7 @@ def memory_note(config: ConfigDict, devices: int) -> str | None:
 
 
 def kept_for_gradient(module: GeneratorNetwork, lr_shape: tuple[int, int, int, int]) -> int:
-    """Bytes that G's forward pass of a batch keeps for its gradient, without the parameters.
+    """Return the bytes that G's forward pass of a batch keeps for its gradient, without the parameters.
 
     Nothing is computed: these are the shapes of what the pullback of G refers to.
 

@@ -49,9 +49,9 @@ def create_optimizer(config: ConfigDict, rate: Callable, *, output_rate: float =
 
 
 def _between_whole_arrays(tx: optax.GradientTransformation) -> optax.GradientTransformation:
-    """An optimizer whose gradients and updates are whole on every device, however its own arrays are divided."""
+    """Make an optimizer whose gradients and updates are whole on every device, however its own arrays are divided."""
 
-    def update(gradients, state, params=None):
+    def update(gradients: Params, state: optax.OptState, params: Params | None = None) -> tuple[Params, optax.OptState]:
         updates, state = tx.update(sharding.whole(gradients), state, params)
         return sharding.whole(updates), state
 
@@ -64,10 +64,12 @@ def clip_by_rate(bound: float, rate: Callable) -> optax.GradientTransformation:
     An update of plain SGD is then at most `bound`, at high and at low rates alike.
     """
 
-    def init(params) -> optax.ScaleByScheduleState:
+    def init(params: Params) -> optax.ScaleByScheduleState:
         return optax.ScaleByScheduleState(count=jnp.zeros([], jnp.int32))
 
-    def update(updates, state: optax.ScaleByScheduleState, params=None):
+    def update(
+        updates: Params, state: optax.ScaleByScheduleState, params: Params | None = None
+    ) -> tuple[Params, optax.ScaleByScheduleState]:
         # At a rate of 0, where a warm-up starts, the quotient is infinite: nothing needs to be clipped.
         most = bound / rate(state.count)
         clipped = jax.tree.map(lambda gradient: jnp.clip(gradient, -most, most), updates)

@@ -32,7 +32,7 @@ from srgan_jax.training.optimizers import create_optimizer
 from srgan_jax.training.schedules import SCHEDULES
 from srgan_jax.training.state import create_network, variables_of
 from srgan_jax.training.steps import STEPS, Batch, Losses, State
-from srgan_jax.types import Key, Params, Variables
+from srgan_jax.types import Key, Params, Scalar, Terms, Variables
 from srgan_jax.weights.checkpoints import read_networks
 
 
@@ -64,18 +64,18 @@ class Stage:
 
 
 def unchanged(batch: Batch, number: int) -> Batch:
-    """What most stages do to a batch before it goes to the devices."""
+    """Return what most stages do to a batch before it goes to the devices."""
     return batch
 
 
 def generators_of(state: State) -> dict[str, Variables]:
-    """The trained generator of a state, and its running average where there is one."""
+    """Return the trained generator of a state, and its running average where there is one."""
     found = {"generator": variables_of(state["g"])}
     return found | ({"generator_ema": state["g_ema"]} if "g_ema" in state else {})
 
 
 def with_average(init: Callable, step: Callable, decay: float) -> tuple[Callable, Callable]:
-    """A stage's (init, step) with "g_ema" in the state: an exponential moving average of what makes up G.
+    """Return a stage's (init, step) with "g_ema" in the state: an exponential moving average of what makes up G.
 
     After each update the average is decay · average + (1 - decay) · G, of the parameters and the BatchNorm statistics
     alike; at first it is G itself.
@@ -85,7 +85,7 @@ def with_average(init: Callable, step: Callable, decay: float) -> tuple[Callable
         state = init(key)
         return state | {"g_ema": variables_of(state["g"])}
 
-    def step_with(state: State, batch, frozen, key: Key):
+    def step_with(state: State, batch: Batch, frozen: dict[str, Params], key: Key) -> tuple[State, Terms]:
         networks, metrics = step(state, batch, frozen, key)
         average = optax.incremental_update(variables_of(networks["g"]), state["g_ema"], step_size=1 - decay)
         return networks | {"g_ema": average}, metrics
@@ -94,12 +94,12 @@ def with_average(init: Callable, step: Callable, decay: float) -> tuple[Callable
 
 
 def with_frozen_layers(step: Callable, layers: str, steps: int) -> Callable:
-    """A stage's step in which some layers of G keep their parameters for its first `steps` updates.
+    """Return a stage's step in which some layers of G keep their parameters for its first `steps` updates.
 
     Adam's moments of these layers are kept up to date meanwhile.
     """
 
-    def step_with(state: State, batch, frozen, key: Key):
+    def step_with(state: State, batch: Batch, frozen: dict[str, Params], key: Key) -> tuple[State, Terms]:
         networks, metrics = step(state, batch, frozen, key)
         old, new = state["g"].params, dict(networks["g"].params)
         keep = functools.partial(jnp.where, state["g"].step < steps)
@@ -111,9 +111,9 @@ def with_frozen_layers(step: Callable, layers: str, steps: int) -> Callable:
 
 
 def with_degradation(step: Callable, degradation: Degradation) -> Callable:
-    """A stage's step whose batches have an LR that was degraded, drawn from the key of the step."""
+    """Return a stage's step whose batches have an LR that was degraded, drawn from the key of the step."""
 
-    def step_with(state: State, batch, frozen, key: Key):
+    def step_with(state: State, batch: Batch, frozen: dict[str, Params], key: Key) -> tuple[State, Terms]:
         return step(state, batch | {"lr": degradation(batch["hr"], key)}, frozen, key)
 
     return step_with
@@ -143,7 +143,7 @@ def create_stage(config: ConfigDict) -> Stage:
         jitter=config.jitter,
     )
 
-    def generator_rate(step):
+    def generator_rate(step: Scalar) -> Scalar:
         warmup = optimizer.generator_warmup_steps
         return learning_rate(step) * (jnp.minimum(1.0, (step + 1) / warmup) if warmup else 1.0)
 
@@ -187,7 +187,7 @@ def create_stage(config: ConfigDict) -> Stage:
 
 
 def _adopt(state: State, *, config: ConfigDict) -> State:
-    """A new run's state with the networks that `config.init_networks` lists, of the run or file in `config.init_from`.
+    """Return a new run's state with the networks `config.init_networks` of the run or file `config.init_from`.
 
     "g" may come from whatever generators.load takes, also from a running average (RUN:ema); "d" from a run.
     """

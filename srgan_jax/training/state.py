@@ -58,5 +58,5 @@ def forward(
 
 
 def variables_of(network: NetworkState) -> Variables:
-    """What the module is applied to: {"params": …, "batch_stats": …}."""
+    """Return what the module is applied to: {"params": …, "batch_stats": …}."""
     return {"params": network.params, "batch_stats": network.batch_stats}

@@ -33,6 +33,7 @@ Batch = dict[str, jax.Array]
 State = dict[str, Any]
 Outputs = dict[str, jax.Array]  # of G: {"sr": SR}, and what the terms read besides; see state.generate
 Loss = Callable[[Context], tuple[Scalar, Terms]]
+Gradients = tuple[Params, Terms, Params]  # of a network, with the metrics and BatchNorm statistics of the batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,13 +57,13 @@ class Losses:
     jitter: int = 0
 
     def context(self, parameters: dict[str, Params], sr: Images, hr: Images, **options) -> Context:
-        """A Context whose frozen networks have their parameters."""
+        """Return a Context whose frozen networks have their parameters."""
         bound = {name: functools.partial(apply, parameters[name]) for name, apply in self.frozen.items()}
         return Context(sr, hr, scale=self.scale, jitter=self.jitter, frozen=bound, **options)
 
 
 def degrade(batch: Batch, scale: int, *, channels: int | None = None) -> tuple[LRImages, Images]:
-    """Crops with a margin -> (LR in [0, 1], HR in [-1, 1]), flipped and turned.
+    """Turn crops with a margin into (LR in [0, 1], HR in [-1, 1]), flipped and turned.
 
     Of measurements only the first `channels` are reduced. Those after them are a guide, which LR has in its last
     channels (models.GuidedSR).
@@ -81,12 +82,12 @@ def degrade(batch: Batch, scale: int, *, channels: int | None = None) -> tuple[L
 
 
 def are_measurements(batch: Batch) -> bool:
-    """Whether the crops are of measurements, whose last channel says where there are any."""
+    """Return whether the crops are of measurements, whose last channel says where there are any."""
     return jnp.issubdtype(batch["hr"].dtype, jnp.floating)
 
 
 def with_holes(outputs: Outputs, batch: Batch, hr: Images, scale: int) -> Outputs:
-    """G's outputs, with HR's values where the measurements have holes: no term finds a difference there, nor does D."""
+    """Return G's outputs with HR's values where the measurements have holes, so that no term and no D sees them."""
     if not are_measurements(batch):
         return outputs
     margin = MARGIN_LR * scale
@@ -97,7 +98,7 @@ def with_holes(outputs: Outputs, batch: Batch, hr: Images, scale: int) -> Output
 def run_generator(
     g: NetworkState, batch: Batch, *, losses: Losses, config: ConfigDict
 ) -> tuple[LRImages, Images, Outputs, Callable, Params]:
-    """G's one forward pass of a step -> (LR, HR, G's outputs, the pullback to its parameters, BatchNorm statistics)."""
+    """Run G once, forwards -> (LR, HR, G's outputs, the pullback to its parameters, BatchNorm statistics)."""
     lr, hr = degrade(batch, config.scale, channels=config.channels)
 
     def run(params: Params) -> tuple[Outputs, Params]:
@@ -114,14 +115,14 @@ def generator_gradients(pullback: Callable, loss: Callable, outputs: Outputs) ->
     return grads, {"g/loss": total} | {f"g/{name}": value for name, value in terms.items()}
 
 
-def discriminator_gradients(d: NetworkState, context: Context, loss: Loss) -> tuple[Params, Terms, Params]:
-    """What teaches D to tell HR from SR -> (gradients, metrics, BatchNorm statistics).
+def discriminator_gradients(d: NetworkState, context: Context, loss: Loss) -> Gradients:
+    """Compute what teaches D to tell HR from SR.
 
     HR and SR are separate batches to D's BatchNorm, as in the usual implementations, and move its running averages in
     this order. Penalties judge images by the parameters alone and do not move them.
     """
 
-    def judged(params: Params):
+    def judged(params: Params) -> tuple[Scalar, tuple]:
         context.judge = lambda image: forward(d, params, image)[0]
         context.real_logits, batch_stats = forward(d, params, context.seen(context.hr))
         context.fake_logits, batch_stats = forward(d, params, context.seen(context.sr), batch_stats=batch_stats)
@@ -138,24 +139,24 @@ def discriminator_gradients(d: NetworkState, context: Context, loss: Loss) -> tu
 
 
 def divided(batch: PyTree[jax.Array], count: int) -> PyTree[jax.Array]:
-    """A tree of [N, …] -> one of [count, N / count, …].
+    """Divide a tree of [N, …] into one of [count, N / count, …].
 
     Every count-th row makes a part, so that each device's rows are spread over all of them and stay where they are.
     """
     return jax.tree.map(lambda rows: rows.reshape(-1, count, *rows.shape[1:]).swapaxes(0, 1), batch)
 
 
-def accumulated(gradients: Callable, network: NetworkState, batch: Batch, count: int) -> tuple[Params, Terms, Params]:
-    """Means of `gradients(network, part) -> (gradients, metrics, BatchNorm statistics)` over `count` parts of a batch.
+def accumulated(gradients: Callable, network: NetworkState, batch: Batch, count: int) -> Gradients:
+    """Return the means of `gradients(network, part) -> Gradients` over `count` parts of a batch.
 
     One part is in memory at a time. To BatchNorm each part is a batch of its own, in training and for the running
-    averages, which pass from part to part. Returns the three means.
+    averages, which pass from part to part.
     """
     if count == 1:
         return gradients(network, batch)
     parts = divided(batch, count)
 
-    def add(carry, part):
+    def add(carry: tuple, part: Batch | tuple) -> tuple[tuple, None]:
         sums, batch_stats = carry
         *values, batch_stats = gradients(network.replace(batch_stats=batch_stats), part)
         return (jax.tree.map(jnp.add, sums, tuple(values)), batch_stats), None
@@ -179,7 +180,7 @@ def content_step(
 ) -> tuple[State, Terms]:
     """Train G alone on the content loss: SRResNet (section 3.2)."""
 
-    def gradients(g: NetworkState, part: Batch):
+    def gradients(g: NetworkState, part: Batch) -> Gradients:
         lr, hr, outputs, pullback, batch_stats = run_generator(g, part, losses=losses, config=config)
         progress = g.step / config.num_steps
         loss = functools.partial(judge_generator, losses, frozen, hr=hr, lr=lr, key=key, progress=progress)
@@ -192,7 +193,7 @@ def content_step(
 def adversarial_step(
     state: State, batch: Batch, frozen: dict[str, Params], key: Key, *, losses: Losses, config: ConfigDict
 ) -> tuple[State, Terms]:
-    """Updates of D, then one of G against the updated D: SRGAN (section 3.2, where k = 1).
+    """Update D, then G against the updated D: SRGAN (section 3.2, where k = 1).
 
     D makes k = `config.discriminator_steps` updates, each on another k-th of the batch. In the first
     `config.discriminator_first` steps G stays as it is while D learns to tell its pictures.
@@ -203,8 +204,8 @@ def adversarial_step(
     # G runs once where the batch is in one part; else twice, since memory holds what the pullback needs of one part.
     once = run(state["g"], batch) if config.accumulate == 1 else None
 
-    def learn(d: NetworkState, examples, key: Key):
-        def gradients(d: NetworkState, part):
+    def learn(d: NetworkState, examples: Batch | tuple, key: Key) -> tuple[NetworkState, Terms]:
+        def gradients(d: NetworkState, part: Batch | tuple) -> Gradients:
             lr, hr, outputs = part if once else run(state["g"], part)[:3]
             return discriminator_gradients(
                 d, losses.context(frozen, outputs["sr"], hr, lr=lr, key=key), losses.discriminator
@@ -224,7 +225,7 @@ def adversarial_step(
         logits, _ = forward(d, d.params, image)  # D's statistics move only while D learns.
         return logits
 
-    def g_gradients(g: NetworkState, part: Batch):
+    def g_gradients(g: NetworkState, part: Batch) -> Gradients:
         lr, hr, outputs, pullback, batch_stats = once or run(g, part)
         progress = g.step / config.num_steps
         loss = functools.partial(judge_generator, losses, frozen, hr=hr, lr=lr, key=key, judge=judge, progress=progress)
@@ -240,7 +241,7 @@ def adversarial_step(
 def judge_generator(
     losses: Losses, frozen: dict[str, Params], outputs: Outputs, hr: Images, **options
 ) -> tuple[Scalar, Terms]:
-    """G's loss of its outputs."""
+    """Return G's loss of its outputs."""
     return losses.generator(losses.context(frozen, hr=hr, **outputs, **options))
 
 

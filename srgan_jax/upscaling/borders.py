@@ -43,7 +43,7 @@ Inside = list[Array]  # bool [N, h] and [N, w]: which rows and columns of a wind
 
 
 def unpadded(inside: Inside) -> Callable:
-    """An interceptor with which convolutions pad nothing, so that their results are smaller than what they read.
+    """Return an interceptor with which convolutions pad nothing, so that their results are smaller than what they read.
 
     Convolutions must come one after the other. Features of different sizes are added by layers.add, which takes the
     middle of the larger ones.
@@ -76,7 +76,7 @@ def unpadded(inside: Inside) -> Callable:
 
 
 def padded(inside: Inside) -> Callable:
-    """An interceptor with which convolutions pad a window with zeros, as they do a whole picture.
+    """Return an interceptor with which convolutions pad a window with zeros, as they do a whole picture.
 
     Layers may come in any order. Near the border of the window the result is wrong, as far as the network can see.
 
@@ -134,13 +134,13 @@ def _interceptor(convolve: Callable, enlarge: Callable) -> Callable:
 
 
 def _only(x: Features, inside: Inside) -> Features:
-    """Features with zeros where the window does not belong to the picture."""
+    """Return the features with zeros where the window does not belong to the picture."""
     rows, columns = inside
     return jnp.where(rows[:, :, None, None] & columns[:, None, :, None], x, 0)
 
 
 def _repeated(inside: Inside, x: Features) -> Inside:
-    """`inside` of LR for features of a multiple of its pixels: a pixel shuffle has made the pixels smaller."""
+    """Return `inside` of LR for features of a multiple of its pixels: a pixel shuffle has made the pixels smaller."""
     return [jnp.repeat(of, x.shape[1 + axis] // of.shape[1], axis=1) for axis, of in enumerate(inside)]
 
 
@@ -173,7 +173,7 @@ def check_pointwise(layer: nn.Module, keywords: dict) -> None:
 
 
 def _operations(jaxpr: Any, place: str = "") -> Iterator[tuple[str, Any]]:
-    """(the path of the layer, operation) for all operations of a program and of the programs in it."""
+    """Yield (the path of the layer, operation) for all operations of a program and of the programs in it."""
     for operation in jaxpr.eqns:
         within = str(operation.source_info.name_stack) or place
         yield within, operation
@@ -184,7 +184,7 @@ def _operations(jaxpr: Any, place: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def _sees_several_pixels(operation: Any) -> bool:
-    """Whether an operation combines numbers along an axis between the first, of pictures, and the last, of channels."""
+    """Return whether an operation combines numbers along an axis of space: neither the first nor the last one."""
     name, shapes = operation.primitive.name, [value.aval.shape for value in operation.invars]
     if name.startswith(WINDOWED):
         return True
@@ -197,12 +197,12 @@ def _sees_several_pixels(operation: Any) -> bool:
 
 
 def _pair(value: Any) -> tuple:
-    """An attribute of a convolution for both directions; Flax lets one number, or None for 1, stand for both."""
+    """Return an attribute of a convolution for both directions; Flax lets one number, or None for 1, stand for both."""
     return tuple(value) if isinstance(value, tuple | list) else (1 if value is None else value,) * 2
 
 
 def _spans(layer: nn.Conv) -> list[int]:
-    """How many pixels after its first one the kernel reads, down and to the right."""
+    """Return how many pixels after its first one the kernel reads, down and to the right."""
     pairs = zip(layer.kernel_size, _pair(layer.kernel_dilation), strict=True)
     return [(size - 1) * dilation for size, dilation in pairs]
 

@@ -130,7 +130,7 @@ class _Correction:
         return np.ones([-(-length // WINDOW) for length in self.lr.shape[:2]], bool)
 
     def windows(self, chosen: np.ndarray) -> list[Window]:
-        """The windows of LR that a grid chooses."""
+        """Return the windows of LR that a grid chooses."""
         return [tuple(slice(WINDOW * at, WINDOW * (at + 1)) for at in place) for place in np.argwhere(chosen)]
 
     def improve(self, correction: np.ndarray, step: float, chosen: np.ndarray, *, rounded: bool) -> np.ndarray:
@@ -143,7 +143,7 @@ class _Correction:
         return changed
 
     def residual(self, window: Window, *, rounded: bool) -> np.ndarray:
-        """What the reduction of SR lacks of LR in a window, float64; 0 where rounded SR cannot give more."""
+        """Return what the reduction of SR lacks of LR in a window, float64; 0 where rounded SR cannot give more."""
         seen = self.around(window)
         lr, sr = self.lr[seen].astype(np.float64), self.levels(seen, rounded=rounded)
         reduced = (resize_levels if rounded else imresize)(sr, size=lr.shape[:2], border=self.border)
@@ -156,7 +156,7 @@ class _Correction:
         return residual
 
     def levels(self, window: Window, *, rounded: bool) -> np.ndarray:
-        """The corrected SR of a window, clipped; as float64 unless it is rounded."""
+        """Return the corrected SR of a window, clipped; as float64 unless it is rounded."""
         seen = self.around(window)
         smooth = imresize(self.smooth[seen], self.scale, border=self.border)
         sr = smooth[_times(_within(window, seen), self.scale)] + nearest(self.blocks[window], self.scale)
@@ -165,16 +165,16 @@ class _Correction:
         return _round(sr, self.sr.dtype) if rounded else sr
 
     def around(self, window: Window) -> Window:
-        """A window and what is read around it, as far as there is LR."""
+        """Return a window and what is read around it, as far as there is LR."""
         pairs = zip(window, self.lr.shape, strict=False)
         return tuple(slice(max(0, side.start - MARGIN), min(side.stop + MARGIN, length)) for side, length in pairs)
 
 
 def _within(window: Window, seen: Window) -> Window:
-    """A window as counted from the start of another."""
+    """Return a window as counted from the start of another."""
     return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(window, seen, strict=True))
 
 
 def _times(window: Window, scale: int) -> Window:
-    """The SR pixels of a window of LR."""
+    """Return the SR pixels of a window of LR."""
     return tuple(slice(scale * side.start, scale * side.stop) for side in window)

@@ -48,14 +48,14 @@ def _compile(mesh: jax.sharding.Mesh, options: tuple) -> Callable:
 
 
 def stack_blocks(module: ResidualGenerator, params: Params) -> Params:
-    """The parameters with those of all residual blocks in one, "blocks", each array having a first axis more."""
+    """Return the parameters with those of all residual blocks in one, "blocks", each array having a first axis more."""
     names = [f"block{i}" for i in range(module.num_blocks)]
     stacked = jax.tree.map(lambda *arrays: np.stack(arrays), *(params[name] for name in names)) if names else {}
     return {name: of for name, of in params.items() if name not in names} | {"blocks": stacked}
 
 
 def features_shape(module: GeneratorNetwork, windows_shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape of the features that `enlarge_windows` keeps for windows of a shape; only a residual network has any.
+    """Return the shape of the features that `enlarge_windows` keeps, which only a residual network has.
 
     There are three canvases: one for the network's beginning, and two by turns for the residual blocks.
     """
@@ -130,24 +130,27 @@ class _Blocks:
         return lax.fori_loop(0, self.rows * self.columns, step, result)
 
     def read(self, canvases: Array, which: Array | int, start: Start, radius: int, around: int) -> Features:
-        """A block and the pixels around it, out of canvases [N, count, h + 2 · around, w + 2 · around, C]."""
+        """Read a block and the pixels around it, out of canvases [N, count, h + 2 · around, w + 2 · around, C]."""
         side = self.side + 2 * radius
         size = (len(canvases), 1, side, side, canvases.shape[-1])
         return lax.dynamic_slice(canvases, (0, which, *(a + around - radius for a in start), 0), size)[:, 0]
 
     def inside(self, start: Start, radius: int) -> list[Array]:
-        """Which rows [N, side] and which columns of a block, with the pixels around it, belong to the pictures."""
+        """Return which rows [N, side] and columns of a block, with the pixels around it, belong to the pictures."""
         places = (a - radius + jnp.arange(self.side + 2 * radius) for a in start)
         return [(at >= 0) & (at < self.lengths[:, axis, None]) for axis, at in enumerate(places)]
 
 
 def _canvas_of(lr: Images, around: int) -> Array:
-    """LR as a canvas, with some pixels around it."""
+    """Return LR as a canvas, with some pixels around it."""
     return jnp.pad(lr, ((0, 0), (around, around), (around, around), (0, 0)))[:, None]
 
 
 def _centre(x: Features, side: int) -> Array:
-    """The middle of what a part gives for a block: a part may see less than its radius, which is in whole LR pixels."""
+    """Return the middle of what a part gives for a block.
+
+    A part may see less than its radius, which is in whole LR pixels.
+    """
     top, left = ((n - side) // 2 for n in x.shape[1:3])
     return x[:, top : top + side, left : left + side]
 
@@ -155,7 +158,7 @@ def _centre(x: Features, side: int) -> Array:
 def _single_part(
     variables: Variables, features: Array, lr: Images, blocks: _Blocks, module: GeneratorNetwork
 ) -> tuple[Array, Callable]:
-    """Any network: (memory, a function start -> SR of the block, with some pixels around it)."""
+    """Return, for any network, (memory, a function start -> SR of the block, with some pixels around it)."""
     radius = module.receptive_radius
     canvas = _canvas_of(lr, radius)
 
@@ -169,7 +172,7 @@ def _single_part(
 def _residual_parts(
     params: Params, features: Array, lr: Images, blocks: _Blocks, module: ResidualGenerator
 ) -> tuple[Array, Callable]:
-    """A residual network: (features of all of its parts but the last, and the last as _single_part gives it)."""
+    """Return, for a residual network, (features of all parts but the last, the last as _single_part gives it)."""
     (of_begin, of_block, of_finish), around = module.radii, max(module.radii)
     canvas = _canvas_of(lr, around)
 

@@ -65,7 +65,7 @@ class Tile:
     block: int
 
     def window(self) -> Pixels:
-        """The levels that are read, [h, w, C]."""
+        """Return the levels that are read, [h, w, C]."""
         (top, left), (bottom, right) = self._origin, (b + self.margin for b in self.stop)
         return self.picture.lr[top:bottom, left:right, self.channels[0]]
 
@@ -95,7 +95,7 @@ class Tile:
 
 
 def batches(tiles: Iterable[Tile], size: int) -> Iterator[list[Tile]]:
-    """Lists of at most `size` consecutive tiles that one program computes."""
+    """Yield lists of at most `size` consecutive tiles that one program computes."""
     for _, same in itertools.groupby(tiles, lambda t: (t.canvas, t.block, t.picture.lr.shape[2], t.picture.lr.dtype)):
         while batch := list(itertools.islice(same, size)):
             yield batch

@@ -53,7 +53,7 @@ class TrainedNetwork(Protocol):
 
 
 def raise_error(item: Any, error: Exception) -> NoReturn:
-    """What happens to the error of a picture where the caller wants nothing else."""
+    """Raise the error of a picture, where the caller wants nothing else to happen."""
     raise error
 
 
@@ -181,7 +181,7 @@ class Upscaler:
             yield from Tile(picture, (0, 0), lengths, margin, (of_lr, of_sr), canvas, block).cut(sizes)
 
     def _canvas(self, tile: int, lengths: tuple[int, int] = (0, 0)) -> tuple[tuple[int, int], int]:
-        """The canvas for tiles, or where they are 0 for a picture of these lengths; and the side of its blocks."""
+        """Return (the canvas for tiles, or where they are 0 for a picture of these lengths; the side of its blocks)."""
         block = BLOCK_ON_CPU if self._mesh.devices.flat[0].platform == "cpu" else BLOCK
         if not isinstance(self.module, ResidualGenerator):
             block = max(block, BLOCK_OF_WINDOWS * self.module.receptive_radius)

@@ -42,7 +42,7 @@ def enlarge_values(
 
 
 def _guide_channels(guide: Guide, module: GeneratorNetwork, size: tuple[int, int]) -> Float[np.ndarray, "h w _"]:
-    """A guide as the channels that a guided network has after those of LR."""
+    """Return a guide as the channels that a guided network has after those of LR."""
     wanted = (module.scale * size[0], module.scale * size[1], getattr(module, "guide_channels", 0))
     if not wanted[2]:
         raise InputError("the network takes no guide; leave it out.")

@@ -102,7 +102,7 @@ def model_card(repository: str, architecture: dict[str, Any], info: dict[str, An
 
 
 def _scores(evaluation: dict[str, Any]) -> list[tuple[str, str, str, float]]:
-    """(set, protocol or "", metric, mean) of an entry "evaluation", in its order."""
+    """Return (set, protocol or "", metric, mean) of an entry "evaluation", in its order."""
     rows = []
     for dataset, scores in evaluation.get("datasets", {}).items():
         for name, value in scores["mean"].items():

@@ -106,20 +106,20 @@ def _library() -> ModuleType:
 
 
 def _library_options() -> dict[str, str | None]:
-    """What every call tells the library. It would read HF_ENDPOINT once, when it is imported."""
+    """Return what every call tells the library. It would read HF_ENDPOINT once, when it is imported."""
     endpoint = (os.environ.get("HF_ENDPOINT") or "").rstrip("/") or None
     return {"endpoint": endpoint, "library_name": "srgan_jax", "library_version": srgan_jax.__version__}
 
 
 def _parts(address: str) -> tuple[str, str | None]:
-    """(USER/NAME, revision) of an address."""
+    """Return (USER/NAME, revision) of an address."""
     if not (match := _ADDRESS.fullmatch(address)):
         raise InputError(f"{address}: an address on the Hub is hf://USER/NAME or hf://USER/NAME@REVISION.")
     return match[1], match[2]
 
 
 def _described(address: str, error: Exception) -> Exception:
-    """An error of the library as an InputError, or the error itself if it is none that is expected."""
+    """Return an error of the library as an InputError, or the error itself if it is none that is expected."""
     from huggingface_hub import errors
 
     log_in = "log in with `hf auth login`, or set HF_TOKEN"

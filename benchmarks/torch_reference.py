@@ -78,7 +78,7 @@ class Discriminator(nn.Module):
 
 
 def vgg19_features(params, image, *, preprocessing):
-    """{(block, convolution): features} of VGG19, unscaled; image: [N, 3, H, W] in [-1, 1]."""
+    """Return {(block, convolution): features} of VGG19, unscaled; image: [N, 3, H, W] in [-1, 1]."""
     if preprocessing == "caffe":
         mean = torch.tensor([123.68, 116.779, 103.939])
         x = (127.5 * (image + 1) - mean[:, None, None]).flip(1)
@@ -112,7 +112,7 @@ _NAMES |= {"mean": "running_mean", "var": "running_var"}
 
 
 def _subpixels(key, array, kernel, *, to_torch):
-    """Output channels of an upsampling convolution: (subpixel, feature) here, (feature, subpixel) in PyTorch."""
+    """Reorder channels before a pixel shuffle: (subpixel, feature) here, (feature, subpixel) in PyTorch."""
     if "upsample" not in key or "prelu" in key:
         return array
     features = kernel.shape[1]  # of PyTorch's kernel: its inputs are as many as the features of a subpixel
@@ -140,7 +140,7 @@ def load(module, arrays):
 
 
 def read(tensors, keys):
-    """What PyTorch holds under its names (gradients, say) under our `keys` and in our layout."""
+    """Return what PyTorch holds under its names (gradients, say) under our `keys` and in our layout."""
     arrays = {}
     for key in keys:
         *path, leaf = key.split("/")
