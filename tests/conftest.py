@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import gc
 import os
 import pathlib
 
@@ -37,3 +38,10 @@ def compilation_cache(tmp_path_factory):
         jax.config.update("jax_compilation_cache_dir", folder)
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
         yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_second_look_at_what_stays():
+    """What has been imported and compiled is no garbage: to look at it again would take a second each time."""
+    gc.collect()
+    gc.freeze()

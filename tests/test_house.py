@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
-from tiny import make_tiny_config, read_state
+from tiny import ADVERSARIAL, make_tiny_config, read_state
 
 from srgan_jax import generators, losses, metrics, models
 from srgan_jax.data import sources
@@ -123,9 +123,9 @@ def toys():
 
 
 def make_config(stage, **changes):
-    weights = {"losses__toy": 0.1} if stage == "adversarial" else {}
+    adversarial = ADVERSARIAL | {"losses__adversarial": 0.0, "losses__toy": 0.1}
     config = make_tiny_config(
-        stage=stage,
+        **(adversarial if stage == "adversarial" else {}),
         data__source="gradients",
         data__holdout=0.3,
         data__crop_size=32,
@@ -133,7 +133,6 @@ def make_config(stage, **changes):
         best_metric="brightness",
         eval_every=2,
         save_every=2,
-        **weights,
         **changes,
     )
     with config.unlocked():

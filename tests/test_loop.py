@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from flax import serialization
 from PIL import Image
-from tiny import make_tiny_config, read_state
+from tiny import ADVERSARIAL, make_tiny_config, read_state
 
 from srgan_jax import generators
 from srgan_jax.data.loader import CropLoader
@@ -32,7 +32,7 @@ TIMES = ("images_per_second", "data/wait_share")
 
 
 def make_config(**changes):
-    changes = {"stage": "adversarial", "losses__adversarial": 1e-3, "data__crop_size": 32} | changes
+    changes = ADVERSARIAL | {"data__crop_size": 32} | changes
     return make_tiny_config(
         **{"generator__num_blocks": 1, "eval_images": 1, "eval_every": 2, "save_every": 2} | changes
     )
@@ -153,7 +153,7 @@ def test_a_real_divergence_stops_the_run(tmp_path):
 def test_another_architecture_in_the_same_directory_is_refused(run, tmp_path):
     shutil.copytree(run, tmp_path / "run")
     with pytest.raises(InputError, match=r"checkpoints/4 holds another network: d/.* there, but .* is expected"):
-        loop.train(make_config(num_steps=6, discriminator__hidden=8), tmp_path / "run")
+        loop.train(make_config(num_steps=6, discriminator__features=4), tmp_path / "run")
     with pytest.raises(InputError, match=r"trained with generator.num_blocks=1, but this config has 2; set"):
         loop.train(make_config(num_steps=6, generator__num_blocks=2), tmp_path / "run")
     for name in ("config.json", "metrics.jsonl"):
@@ -323,7 +323,7 @@ import sys, time
 from srgan_jax.training import loop
 from srgan_jax.parallel import sharding
 from srgan_jax.commands.common import report_input_errors
-from tiny import make_tiny_config, read_state
+from tiny import ADVERSARIAL, make_tiny_config, read_state
 
 compile_step = sharding.compile_step
 
@@ -337,7 +337,7 @@ def compile_slow_step(*arguments, **options):  # steps of milliseconds would all
 sharding.compile_step = compile_slow_step
 with report_input_errors():
     loop.train(make_tiny_config(
-        stage="adversarial", losses__adversarial=1e-3, num_steps=20, data__workers=2, data__holdout=0.3,
+        **ADVERSARIAL, num_steps=20, data__workers=2, data__holdout=0.3,
         optimizer__schedule="cosine", optimizer__warmup_steps=5, eval_images=1, save_every=10,
     ), sys.argv[1])
 """
@@ -400,7 +400,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_bit_for_bit(uninterrupted, nu
     ours, theirs = training_lines(tmp_path), training_lines(uninterrupted)
     assert list(ours) == list(theirs) == list(range(1, 21))
     assert ours == theirs
-    config = make_tiny_config(stage="adversarial", losses__adversarial=1e-3, num_steps=20)
+    config = make_tiny_config(**ADVERSARIAL, num_steps=20)
     (ours_step, ours), (theirs_step, theirs) = (read_state(path, config) for path in (tmp_path, uninterrupted))
     assert ours_step == theirs_step == 20
     ours, theirs = (serialization.to_state_dict(state) for state in (ours, theirs))

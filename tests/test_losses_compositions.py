@@ -2,11 +2,8 @@
 
 import functools
 import itertools
-from typing import ClassVar
 
-import flax.linen as nn
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax.traverse_util import flatten_dict
@@ -17,32 +14,14 @@ from srgan_jax import losses, models
 from srgan_jax.errors import InputError
 from srgan_jax.metrics.dists import dists
 from srgan_jax.metrics.lpips import lpips
-from srgan_jax.models.layers import conv
 from srgan_jax.training import checks, frozen, stages
-
-
-class SmallDiscriminator(nn.Module):
-    """Two convolutions: quickly compiled, with the penalties' second derivatives too."""
-
-    has_batch_norm: ClassVar = False
-    is_spectral: ClassVar = False
-
-    features: int = 8
-    dtype: jnp.dtype = jnp.float32
-
-    @nn.compact
-    def __call__(self, images, *, train=False):
-        x = nn.leaky_relu(conv(self.features, (3, 3), 2, name="conv")(images), 0.2)
-        return conv(1, (3, 3), name="patch")(x).mean((1, 2, 3))
-
 
 LOADERS = dict(frozen.FROZEN)
 
 
 @pytest.fixture(autouse=True)
 def small_networks(monkeypatch):
-    """A small discriminator in the registry, and small or random networks in place of the trained frozen ones."""
-    monkeypatch.setitem(models.DISCRIMINATORS, "small", SmallDiscriminator)
+    """Small or random networks in place of the trained frozen ones."""
     monkeypatch.setattr(frozen, "load_vgg19", lambda path, layers: (random_vgg(layers), "torchvision"))
     for name, params, distance in (
         ("lpips_alex", small_lpips("alex"), functools.partial(lpips, network="alex")),
@@ -54,7 +33,7 @@ def small_networks(monkeypatch):
 
 # The discriminators by the fields that make them. Those of make_tiny_config are for the first.
 DISCRIMINATORS = {
-    "small": {"network": "small", "hidden": 1024},
+    "small": {"network": "small", "norm": "none", "hidden": 1024},
     "paper": {},
     "spectral": {"head": "pool", "norm": "spectral"},
     "patch": {"head": "patch", "norm": "none"},

@@ -12,7 +12,7 @@ import time
 import jax
 import numpy as np
 import pytest
-from tiny import initialise, make_tiny_config, read_state
+from tiny import ADVERSARIAL, initialise, make_tiny_config, read_state
 
 from srgan_jax.errors import InputError
 from srgan_jax.images import save_image
@@ -69,8 +69,7 @@ with report_input_errors():
 
 
 def make_config(**changes):
-    adversarial = {"stage": "adversarial", "losses__adversarial": 1e-3, "batch_size": 4}
-    return make_tiny_config(**adversarial, data__holdout=0.4, eval_every=4, save_every=2, **changes)
+    return make_tiny_config(**ADVERSARIAL, batch_size=4, data__holdout=0.4, eval_every=4, save_every=2, **changes)
 
 
 def start(count, command, *arguments, flags=("{coordinator}", "{count}", "{index}")):

@@ -1,4 +1,7 @@
-"""Eight devices compute what one does, whether the optimizer is copied or divided."""
+"""Eight devices compute what one does, whether the optimizer is copied or divided.
+
+The first case has a discriminator that is soon compiled, with one BatchNorm; the others have the paper's.
+"""
 
 import os
 import pathlib
@@ -21,10 +24,11 @@ import jax, numpy as np
 from flax.traverse_util import flatten_dict
 from srgan_jax.parallel import sharding
 from srgan_jax.training import stages
-from tiny import make_tiny_batch, make_tiny_config
+from tiny import ADVERSARIAL, make_tiny_batch, make_tiny_config
 
 accumulate = int(sys.argv[2])
-config = make_tiny_config(stage="adversarial", losses__adversarial=1e-2, data__crop_size=32, accumulate=accumulate)
+discriminator = ADVERSARIAL if sys.argv[3] == "small" else {"stage": "adversarial"}
+config = make_tiny_config(**discriminator | {"losses__adversarial": 1e-2}, data__crop_size=32, accumulate=accumulate)
 stage = stages.create_stage(config)
 batches = [make_tiny_batch(config, rows=8 * accumulate, seed=seed) for seed in range(3)]
 found = {}
@@ -57,7 +61,10 @@ np.savez(sys.argv[1], **flatten_dict(jax.device_get(found), sep="/"))
 """
 
 
-@pytest.fixture(scope="module", params=[1, pytest.param(2, marks=pytest.mark.slow)], ids="accumulate={}".format)
+CASES = [("1", "small"), *(pytest.param((count, "paper"), marks=pytest.mark.slow) for count in "12")]
+
+
+@pytest.fixture(scope="module", params=CASES, ids=" ".join)
 def found(request, tmp_path_factory):
     root = pathlib.Path(__file__).parents[1]
     out = tmp_path_factory.mktemp("sharding") / "found.npz"
@@ -66,7 +73,7 @@ def found(request, tmp_path_factory):
         "JAX_PLATFORMS": "cpu",
         "PYTHONPATH": os.pathsep.join([str(root), str(root / "tests")]),
     }
-    subprocess.run([sys.executable, "-c", PROGRAM, str(out), str(request.param)], env=environment, check=True, cwd=root)
+    subprocess.run([sys.executable, "-c", PROGRAM, str(out), *request.param], env=environment, check=True, cwd=root)
     with np.load(out) as arrays:
         return dict(arrays)
 

@@ -2,17 +2,53 @@
 
 import contextlib
 import functools
+from typing import ClassVar
 
+import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from srgan_jax.configs import base
 from srgan_jax.images.resize import MARGIN_LR
-from srgan_jax.models import SRResNet, architecture_of
+from srgan_jax.models import DISCRIMINATORS, SRResNet, architecture_of
+from srgan_jax.models.layers import batch_norm, conv
 from srgan_jax.parallel import sharding
 from srgan_jax.training.stages import create_stage
 from srgan_jax.weights.checkpoints import Checkpoints
 from srgan_jax.weights.release import write_release
+
+
+class SmallDiscriminator(nn.Module):
+    """Two convolutions: an adversarial step with it is compiled in a third of the time."""
+
+    VALUES: ClassVar = {"norm": ("batch", "none")}
+    is_spectral: ClassVar = False
+
+    features: int = 8
+    norm: str = "batch"
+    dtype: jnp.dtype = jnp.float32
+
+    @property
+    def has_batch_norm(self):
+        return self.norm == "batch"
+
+    @nn.compact
+    def __call__(self, images, *, train=False):
+        x = conv(self.features, (3, 3), 2, use_bias=self.norm != "batch", name="conv")(images)
+        if self.norm == "batch":
+            x = batch_norm(use_running_average=not train, name="bn")(x)
+        return conv(1, (3, 3), name="patch")(nn.leaky_relu(x, 0.2)).mean((1, 2, 3))
+
+
+DISCRIMINATORS["small"] = SmallDiscriminator
+# An adversarial stage for tests that look at everything but the discriminator.
+ADVERSARIAL = {
+    "stage": "adversarial",
+    "losses__adversarial": 1e-3,
+    "discriminator__network": "small",
+    "discriminator__hidden": 1024,  # the default, which says nothing to a network without it
+}
 
 
 def make_tiny_config(**changes):
