@@ -199,9 +199,7 @@ def teacher(tmp_path):
     return write(tmp_path / "teacher.safetensors", module, variables_of(module))
 
 
-@pytest.mark.parametrize(
-    "network", [NETWORKS[0], *(pytest.param(name, marks=pytest.mark.slow) for name in NETWORKS[1:])]
-)
+@pytest.mark.parametrize("network", ["ecbsr", pytest.param("mobile", marks=pytest.mark.slow)])
 def test_a_student_learns_from_a_teacher(network, teacher, tmp_path):
     """The run has the student's parameters alone, goes on bit for bit, and the teacher does not change."""
     config = student_config(teacher, network, losses__teacher_affinity=0.1, save_every=2)

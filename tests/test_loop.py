@@ -281,20 +281,29 @@ def test_a_second_program_in_the_same_directory_is_refused(tmp_path, monkeypatch
     loop.train(make_config(eval_every=0), tmp_path)
 
 
-def test_a_signal_is_heard_while_pictures_do_not_come(tmp_path, monkeypatch):
-    """What has been trained by then is saved."""
+@pytest.mark.parametrize("ahead", [False, True], ids=["waited for", "made ahead"])
+def test_a_signal_is_heard_while_pictures_do_not_come(ahead, tmp_path, monkeypatch):
+    """What has been trained by then is saved, also where the missing batch is one that a thread makes ahead."""
     release, batch = threading.Event(), CropLoader.batch
 
     def slow_batch(self, step, **options):
         if step == 3:
-            os.kill(os.getpid(), signal.SIGTERM)
+            if not ahead:
+                os.kill(os.getpid(), signal.SIGTERM)
             release.wait(60)
         return batch(self, step, **options)
 
+    def change(count, state, metrics):
+        if ahead and count == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return state, metrics
+
     monkeypatch.setattr(CropLoader, "batch", slow_batch)
-    fake_step(monkeypatch)
+    fake_step(monkeypatch, change)
+    start = time.perf_counter()
     with pytest.raises(Interrupted, match="stopped at step 3 by SIGTERM"):
         loop.train(make_config(num_steps=6, eval_every=0, save_every=2, data__prefetch=1), tmp_path)
+    assert time.perf_counter() - start < 30
     release.set()
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["2", "3"]
 

@@ -38,7 +38,7 @@ class SmallDiscriminator(nn.Module):
         x = conv(self.features, (3, 3), 2, use_bias=self.norm != "batch", name="conv")(images)
         if self.norm == "batch":
             x = batch_norm(use_running_average=not train, name="bn")(x)
-        return conv(1, (3, 3), name="patch")(nn.leaky_relu(x, 0.2)).mean((1, 2, 3))
+        return conv(1, (3, 3), use_bias=False, name="patch")(nn.leaky_relu(x, 0.2)).mean((1, 2, 3))
 
 
 DISCRIMINATORS["small"] = SmallDiscriminator

@@ -277,6 +277,7 @@ class _Cache:
 
 
 POLL = 0.5  # seconds between two looks at a batch that is late
+GRACE = 2.0  # seconds that batches under way are given at the end
 PATIENCE = 30.0  # seconds until a warning names the pictures that a late batch waits for
 
 
@@ -329,7 +330,7 @@ def prefetch(
 
     workers, depth = max(workers, 1), max(depth, 1)
     pool = concurrent.futures.ThreadPoolExecutor(workers, thread_name_prefix="srgan-data")
-    late = False
+    late, ahead = False, collections.deque()
     try:
         ahead = collections.deque(pool.submit(make, step) for step in range(start, min(start + depth, stop)))
         for step in range(start, stop):
@@ -343,5 +344,8 @@ def prefetch(
             if late:
                 return
     finally:
-        # A picture that never arrives must not keep the program from ending.
-        pool.shutdown(wait=not late, cancel_futures=True)
+        # A picture that never arrives must not keep the program from ending, also where it belongs to a later step.
+        pool.shutdown(wait=False, cancel_futures=True)
+        running = [future for future in ahead if future.running()]
+        stuck = late or concurrent.futures.wait(running, timeout=GRACE).not_done
+        pool.shutdown(wait=not stuck)
