@@ -27,10 +27,11 @@ PAGE = """# The paper's Table 2, under one roof
 The SRGAN paper compares with SRCNN, SelfExSR, DRCN and ESPCN, and the field also with VDSR and EDSR. Each of these
 networks is one file in `srgan_jax/models/`, and this page compares them with SRResNet after the same training: the
 common recipe of `configs/baselines.py`, which is the same for all in pictures, crops, batches, optimizer, schedule and
-time. They trained for {hours:.2f} hours in all, on {machine}.{remark} Written by:
+time. They trained for {hours:.2f} hours in all, on {machine}.
+{remark}Written by:
 
 ```
-python -m scripts.train_baselines --machine … --photos PHOTOS --data {data} \
+python -m scripts.train_baselines --machine … --photos PHOTOS --data {data} \\
     --hours 1.65 --metrics psnr,ssim,lpips_alex --ship
 ```
 
@@ -147,7 +148,7 @@ def write(docs: pathlib.Path, record: dict) -> None:
     page = PAGE.format(
         hours=sum(about["hours"] for about in record["networks"].values()),
         machine=record["machine"],
-        remark=f" {remark}" if (remark := record.get("remark")) else "",
+        remark=f"{remark}\n" if (remark := record.get("remark")) else "",
         data=" ".join(f"{name}=DIR" for name in record["scores"]["bicubic"]),
         table_2=table_2(record).markdown(),
         measures=measures(record).markdown(),

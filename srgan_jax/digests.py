@@ -7,18 +7,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from flax import traverse_util
 
-
-def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Flatten a nested dict into one dict whose keys are joined by "/", as in "params/stem/kernel"."""
-    return traverse_util.flatten_dict(tree, sep="/")
+from srgan_jax import trees
 
 
 def of_variables(variables: Mapping[str, Any]) -> str:
     """Return the SHA-256 of the names, shapes, dtypes and bytes of all arrays, whatever file they were read from."""
     digest = hashlib.sha256()
-    for key, array in sorted(flat(variables).items()):
+    for key, array in sorted(trees.flat(variables).items()):
         digest.update(f"{key} {array.shape} {array.dtype}\n".encode() + np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
 

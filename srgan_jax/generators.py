@@ -9,7 +9,7 @@ import jax
 import numpy as np
 from PIL import Image
 
-from srgan_jax import digests, upscaling
+from srgan_jax import digests, trees, upscaling
 from srgan_jax.data.arrays import value_range
 from srgan_jax.data.degradations import changes_lr
 from srgan_jax.errors import InputError, install, nearest_name
@@ -177,7 +177,7 @@ def create(module: GeneratorNetwork, variables: Variables, *, name: str, info: d
     Raises:
       InputError: the arrays are not those of the network, or not finite; the message names the first.
     """
-    flat, blocks = digests.flat(variables), getattr(module, "num_blocks", 0)
+    flat, blocks = trees.flat(variables), getattr(module, "num_blocks", 0)
     if blocks > len(flat):  # It takes a minute to find out what arrays a thousand blocks have.
         raise InputError(f"{name} is damaged: it says that it has {blocks} blocks, but it holds {len(flat)} arrays.")
     check_same_arrays(name, variables, expected_variables(module))

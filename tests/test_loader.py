@@ -46,6 +46,9 @@ class FakeSource:
     def size(self, index):
         return self.sizes[index]
 
+    def identity(self, index):
+        return self.name(index)
+
     def __getitem__(self, index):
         self.reads.append(index)
         if index in self.broken:

@@ -124,7 +124,7 @@ def fake_step(monkeypatch, change=lambda count, state, metrics: (state, metrics)
 
     def compile_step(step, mesh, *, seed, placement):
         count = iter(range(1, 1000))
-        return lambda state, batch, frozen, number: change(next(count), state, {"g/loss": np.float32(1)})
+        return lambda state, batch, frozen, number: change(next(count), state, {"g/loss": np.array(1, np.float32)})
 
     monkeypatch.setattr(sharding, "compile_step", compile_step)
 
@@ -132,7 +132,7 @@ def fake_step(monkeypatch, change=lambda count, state, metrics: (state, metrics)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_a_loss_that_is_not_finite_is_not_saved(tmp_path, monkeypatch, value):
     def change(count, state, metrics):
-        return state, {"g/loss": np.float32(value if count == 3 else 1)}
+        return state, {"g/loss": np.array(value if count == 3 else 1, np.float32)}
 
     fake_step(monkeypatch, change)
     config = make_config(num_steps=6, log_every=5, eval_every=0, save_every=2)

@@ -64,7 +64,7 @@ def calibration(shared):
     folder = shared / "perceptual" / "calibration"
     with (folder / "official.csv").open() as file:
         official = {row["Method"]: [row[f"{name}.bmp"] for name in PAIRS] for row in csv.DictReader(file)}
-    return official, [[read(folder / f"{kind}_dir_{name[1:]}.bmp") for kind in ("dist", "ref")] for name in PAIRS]
+    return official, [tuple(read(folder / f"{kind}_dir_{name[1:]}.bmp") for kind in ("dist", "ref")) for name in PAIRS]
 
 
 @pytest.fixture(scope="module")

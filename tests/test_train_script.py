@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 from tiny import make_tiny_config
 
+from srgan_jax import trees
 from srgan_jax.commands import train as train_command
 from srgan_jax.commands.common import report_input_errors
 from srgan_jax.configs import base
@@ -69,7 +70,7 @@ def test_help_lists_the_recipes_and_the_fields(capsys, monkeypatch):
     assert re.search("^recipes: .*demo, .*srgan_vgg54", text, re.MULTILINE)
     assert "\n  --config.num_steps=1000000  updates of G\n" in text
     listed = re.findall(r"^  --config\.(\S+?)=", text, re.MULTILINE)
-    assert sorted(listed) == sorted(name for name, _ in train_command.flat_fields(base.get_config()))
+    assert sorted(listed) == sorted(trees.flat(base.get_config().to_dict(), "."))
 
 
 @pytest.mark.parametrize("value", ["srgan_vgg54", "configs/srgan_vgg54.py", "release:cpu_srresnet_mse"])

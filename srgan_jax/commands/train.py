@@ -14,9 +14,9 @@ import pathlib
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 import srgan_jax
+from srgan_jax import trees
 from srgan_jax.commands.common import quiet_absl, report_input_errors
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.progress import be_quiet
@@ -107,20 +107,11 @@ def field_lines() -> Iterator[str]:
             value = functools.reduce(getattr, field[1].split("."), config)
             leaves = {field[1]: value}
             if isinstance(value, ml_collections.ConfigDict):
-                leaves = {f"{field[1]}.{name}": leaf for name, leaf in flat_fields(value)}
+                leaves = {f"{field[1]}.{name}": leaf for name, leaf in trees.flat(value.to_dict(), ".").items()}
             for name, leaf in leaves.items():
                 comment = comments.get(name, comments.get(name.rpartition(".")[2], ""))
                 yield f"  --config.{name}={json.dumps(leaf)}  {comment}".rstrip()
         before = line
-
-
-def flat_fields(config: ml_collections.ConfigDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield (path, value) of every field of a config that holds no fields itself."""
-    for name, value in config.items():
-        if isinstance(value, ml_collections.ConfigDict):
-            yield from flat_fields(value, f"{prefix}{name}.")
-        else:
-            yield prefix + name, value
 
 
 def parse_flags(argv: Sequence[str]) -> list[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import tifffile
 from scipy import ndimage
 
-from srgan_jax.data.sources import SourceError
+from srgan_jax.data.protocol import SourceError, file_identity
 from srgan_jax.images import ImageError, decode_image, open_image, within_budget
 from srgan_jax.types import Float, Shaped
 
@@ -241,7 +241,4 @@ class ArraySource:
         return read_values(self.directory / self.names[index]).shape[:2]
 
     def identity(self, index: int) -> str:
-        try:
-            return str((self.directory / self.names[index]).stat().st_size)
-        except OSError:
-            return "missing"
+        return file_identity(self.directory / self.names[index])

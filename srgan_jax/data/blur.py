@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from srgan_jax.data.dice import Dice, Number
-from srgan_jax.types import Array, Float
+from srgan_jax.types import AnyArray, Array, Float
 
-Kernel = Float[Array, "taps taps"]  # sums to 1
+Kernel = Float[AnyArray, "taps taps"]  # sums to 1
 
 
 def bells(radius: int, sigmas: tuple, angle: Number, profile: Callable) -> Kernel:
@@ -125,7 +125,7 @@ def draw_kernel(dice: Dice, options: Mapping) -> Kernel:
     return kernel / kernel.sum()
 
 
-def convolve(image: Float[Array, "h w c"], kernel: Kernel) -> Float[Array, "h w c"]:
+def convolve(image: Float[AnyArray, "h w c"], kernel: Kernel) -> Float[Array, "h w c"]:
     """Convolve each channel of an image, whose border continues as it ends, by way of the Fourier transform."""
     radius = len(kernel) // 2
     padded = jnp.pad(image, ((radius, radius), (radius, radius), (0, 0)), mode="edge")

@@ -10,7 +10,7 @@ rounding are those of files, and Poisson noise always counts 256 photons at full
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
 from typing import Any, NoReturn
 
@@ -28,6 +28,7 @@ from srgan_jax.types import AnyArray, Array, Float, Int, Key, UInt8
 Length = Int[AnyArray, ""] | int  # pixels, of a side that may have been drawn
 
 Levels = Float[Array, "side side c"]  # 0..255
+Resized = Float[Array, "resized resized c"]  # as Levels, of another side
 Crops = UInt8[AnyArray, "n side side c"]
 
 PHOTONS = 256  # at full brightness
@@ -78,22 +79,22 @@ class Pass:
 
     blur: float = 0.0
     shapes: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"isotropic": 1.0})
-    radius: tuple[int, int] = (3, 10)
-    sigma: tuple[float, float] = (0.2, 3.0)
-    generalised_beta: tuple[float, float] = (0.5, 4.0)
-    plateau_beta: tuple[float, float] = (1.0, 2.0)
+    radius: Sequence[float] = (3, 10)
+    sigma: Sequence[float] = (0.2, 3.0)
+    generalised_beta: Sequence[float] = (0.5, 4.0)
+    plateau_beta: Sequence[float] = (1.0, 2.0)
     enlarge: float = 0.0
     reduce: float = 0.0
-    factor: tuple[float, float] = (0.15, 1.5)
+    factor: Sequence[float] = (0.15, 1.5)
     kernels: Mapping[str, float] = dataclasses.field(default_factory=lambda: {"bicubic": 1.0})
     gaussian: float = 0.0
-    gaussian_sigma: tuple[float, float] = (1.0, 30.0)
+    gaussian_sigma: Sequence[float] = (1.0, 30.0)
     poisson: float = 0.0
-    poisson_scale: tuple[float, float] = (0.05, 3.0)
+    poisson_scale: Sequence[float] = (0.05, 3.0)
     grey: float = 0.0
     jpeg: float = 0.0
     jpeg_first: float = 0.0
-    quality: tuple[float, float] = (30.0, 95.0)
+    quality: Sequence[float] = (30.0, 95.0)
     subsampled: float = 1.0
 
     @property
@@ -106,7 +107,7 @@ class Pass:
         """Whether any operation has a probability."""
         return any((self.blur, self.enlarge, self.reduce, self.gaussian, self.poisson, self.jpeg))
 
-    def __call__(self, image: Levels, size: Length, dice: Dice, *, base: int) -> tuple[Levels, Array | int]:
+    def __call__(self, image: Levels, size: Length, dice: Dice, *, base: int) -> tuple[Resized, Array | int]:
         """Degrade one image.
 
         Args:
@@ -134,7 +135,7 @@ class Pass:
             image = jnp.where(early, image, compressed) if self.jpeg_first else compressed
         return image, size
 
-    def _resize(self, image: Levels, size: Length, dice: Dice, base: int) -> tuple[Levels, Array]:
+    def _resize(self, image: Levels, size: Length, dice: Dice, base: int) -> tuple[Resized, Array]:
         low, high = self.factor
         up, down = dice.uniform(1.0, max(high, 1.0)), dice.uniform(min(low, 1.0), 1.0)
         way = dice.choice((self.enlarge, self.reduce, max(0.0, 1 - self.enlarge - self.reduce)))
@@ -176,13 +177,15 @@ def _photon_noise(key: Key, light: Levels) -> Levels:
     return (jax.random.poisson(key, expected).astype(jnp.float32) - expected) * (255 / PHOTONS)
 
 
-def _both_axes(image: Levels, rows: Array, columns: Array | None = None, between: Callable = lambda x: x) -> Levels:
+def _both_axes(
+    image: Float[AnyArray, "h w c"], rows: Array, columns: Array | None = None, between: Callable = lambda x: x
+) -> Float[Array, "_ _ c"]:
     exact = jax.lax.Precision.HIGHEST
     image = between(jnp.einsum("oh,hwc->owc", rows, image, precision=exact))
     return jnp.einsum("ow,hwc->hoc", rows if columns is None else columns, image, precision=exact)
 
 
-def _as_levels(image: Levels) -> Levels:
+def _as_levels(image: Float[Array, "h w c"]) -> Float[Array, "h w c"]:
     return jnp.clip(jnp.floor(image + 0.5), 0, 255)
 
 
@@ -227,7 +230,7 @@ class Degradation:
         keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(jnp.arange(len(crops)))
         return jax.vmap(self.degrade)(crops, keys)
 
-    def degrade(self, crop: UInt8[AnyArray, "side side c"], key: Key) -> Levels:
+    def degrade(self, crop: UInt8[AnyArray, "side side c"], key: Key) -> Resized:
         """Make one LR crop; see __call__."""
         dice = Dice(key)
         side, lr_side = len(crop), len(crop) // self.scale
@@ -238,7 +241,7 @@ class Degradation:
         image, _ = self.last(image, len(image), dice, base=len(image))
         return _as_levels(image)
 
-    def _reduce(self, image: Levels, size: Length, dice: Dice, *, side: int, lr_side: int) -> Levels:
+    def _reduce(self, image: Levels, size: Length, dice: Dice, *, side: int, lr_side: int) -> Resized:
         """Resize to LR's size, without LR's margin, and round each of the two passes as a uint8 image is."""
 
         def matrix(name: str) -> Array:
@@ -251,7 +254,7 @@ class Degradation:
         return _as_levels(_both_axes(image, chosen[MARGIN_LR:-MARGIN_LR], between=_as_levels))
 
 
-def create_degradation(options: Mapping[str, Any], *, scale: int, channels: int = 3) -> Degradation | None:
+def create_degradation(options: Any, *, scale: int, channels: int = 3) -> Degradation | None:
     """Make what `config.data.degradation` describes; None where LR is to be the exact bicubic reduction.
 
     Args:

@@ -5,7 +5,7 @@ import json
 import pathlib
 from typing import Any
 
-from srgan_jax import digests
+from srgan_jax import digests, trees
 from srgan_jax.data.sources import Source
 from srgan_jax.errors import InputError, printable
 from srgan_jax.files import replace_text
@@ -88,7 +88,7 @@ def check_same_on_all_processes(config: dict[str, Any], pictures: Fingerprint) -
     Raises:
       InputError: a process has another config or other pictures than process 0.
     """
-    told = processes.gather({"config": digests.flat(config), "pictures": pictures["sha256"]})
+    told = processes.gather({"config": trees.flat(config), "pictures": pictures["sha256"]})
     ours = told[0]["config"]
     for number, theirs in enumerate(told):
         if theirs["pictures"] != told[0]["pictures"]:

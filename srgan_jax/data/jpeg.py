@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from srgan_jax.types import AnyArray, Array, Bool, Float, Int
+from srgan_jax.types import AnyArray, Array, Bool, Float, Int, Shaped
 
 BLOCK = 8
 
@@ -54,7 +54,7 @@ COSINES = np.cos((2 * _PLACE + 1) * _FREQUENCY * np.pi / 16) * np.where(_FREQUEN
 _EXACT = jax.lax.Precision.HIGHEST
 
 
-def quantisation_tables(quality: Float[AnyArray, ""] | float) -> Int[Array, "2 8 8"]:
+def quantisation_tables(quality: Shaped[AnyArray, ""] | float) -> Int[Array, "2 8 8"]:
     """Return the steps of quantisation of luminance and chrominance for a quality from 1 to 100, by the IJG's rule."""
     quality = jnp.clip(jnp.floor(jnp.asarray(quality, jnp.float32) + 0.5), 1, 100).astype(jnp.int32)
     percent = jnp.where(quality < 50, 5000 // quality, 200 - 2 * quality)
@@ -77,7 +77,7 @@ def extend(image: Float[AnyArray, "h w *c"], size: tuple, length: int | None = N
 
 def jpeg(
     levels: Float[AnyArray, "side side c"],
-    quality: Float[AnyArray, ""] | float,
+    quality: Shaped[AnyArray, ""] | float,
     *,
     subsampled: Bool[AnyArray, ""] | bool = True,
     size: Int[AnyArray, ""] | int | None = None,

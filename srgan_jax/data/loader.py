@@ -15,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
-from srgan_jax.data.sources import Source
+from srgan_jax.data.protocol import Measured, Source
 from srgan_jax.errors import InputError, printable
 from srgan_jax.images import ImageError
 from srgan_jax.images.resize import MARGIN_LR
 from srgan_jax.types import Picture
+
+Sample = Picture | Measured  # what a source gives, or a crop of it
 
 _log = logging.getLogger("srgan_jax")
 
@@ -133,7 +135,7 @@ class CropLoader:
         for position in range(start + slot, start + slot + length, self.batch_size):
             yield int(order[position % length])
 
-    def _pick(self, order: np.ndarray, start: int, slot: int) -> Picture:
+    def _pick(self, order: np.ndarray, start: int, slot: int) -> Sample:
         """Return a slot's first usable candidate. Other slots, and so other processes' pictures, are rarely read."""
         for index in self._candidates(order, start, slot):
             image = self._image(index)
@@ -153,7 +155,7 @@ class CropLoader:
     def _is_usable(self, index: int) -> bool:
         return self._usable[index] if index in self._usable else self._image(index) is not None
 
-    def _image(self, index: int) -> Picture | None:
+    def _image(self, index: int) -> Sample | None:
         """Return a picture, uint8 [H, W, C], cut to multiples of the scale; None if it is unusable."""
         if not self._usable.get(index, True):
             return None
@@ -200,7 +202,7 @@ class CropLoader:
         return areas
 
 
-def _window(image: Picture, y: int, x: int, size: int) -> np.ndarray:
+def _window(image: Sample, y: int, x: int, size: int) -> np.ndarray:
     """Cut [size, size, C] out of an image from (y, x) on. Outside of the image its mirror image continues it."""
     window = image[max(y, 0) : y + size, max(x, 0) : x + size]
     for axis, (start, side) in enumerate(zip((y, x), image.shape, strict=False)):
@@ -261,13 +263,13 @@ class _Cache:
         self._images: collections.OrderedDict[int, np.ndarray] = collections.OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, index: int) -> Picture | None:
+    def get(self, index: int) -> Sample | None:
         with self._lock:
             if index in self._images:
                 self._images.move_to_end(index)
             return self._images.get(index)
 
-    def put(self, index: int, image: Picture) -> None:
+    def put(self, index: int, image: Sample) -> None:
         with self._lock:
             if index not in self._images:
                 self._images[index] = image

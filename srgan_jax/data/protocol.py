@@ -2,15 +2,19 @@
 
 import io
 import pathlib
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
+import numpy as np
 from PIL import ExifTags
 
 from srgan_jax.errors import InputError
 from srgan_jax.images import decoding, open_image
-from srgan_jax.types import Picture
+from srgan_jax.types import Float, Picture
+
+Measured = Float[np.ndarray, "h w _"]  # measurements, with what is missing in the last channel
 
 
+@runtime_checkable
 class Source(Protocol):
     """A sequence of pictures. Several threads may read it at once.
 
@@ -26,8 +30,10 @@ class Source(Protocol):
     def name(self, index: int) -> str:
         """Return the picture's name for messages. It is equal on all machines, and no two pictures share one."""
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> Picture | Measured:
         """Return the picture as uint8 [H, W, channels]. The array may be read-only.
+
+        Measurements are float32 [H, W, channels + 1], see data.arrays.
 
         Raises:
           ImageError: the picture cannot be read; the message names it.
@@ -56,3 +62,11 @@ def header_size(file: pathlib.Path | io.BytesIO, *, name: str) -> tuple[int, int
         header = image.format != "TIFF" and (image.format != "PNG" or "exif" in image.info)
         turned = header and image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     return (width, height) if turned else (height, width)
+
+
+def file_identity(path: pathlib.Path) -> str:
+    """Return the identity of a picture that is a file of its own: how many bytes it has."""
+    try:
+        return str(path.stat().st_size)
+    except OSError:
+        return "missing"

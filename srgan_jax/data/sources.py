@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from srgan_jax.data.protocol import Source, SourceError, header_size
+from srgan_jax.data.protocol import Measured, Source, SourceError, file_identity, header_size
 from srgan_jax.data.tfds import TfdsSource
 from srgan_jax.digests import name_bytes
 from srgan_jax.errors import nearest_name
@@ -52,10 +52,7 @@ class FileSource:
         return header_size(self.directory / self.names[index], name=self.name(index))
 
     def identity(self, index: int) -> str:
-        try:
-            return str((self.directory / self.names[index]).stat().st_size)
-        except OSError:
-            return "missing"
+        return file_identity(self.directory / self.names[index])
 
 
 class FolderSource(FileSource):
@@ -127,7 +124,7 @@ class Subset:
     def name(self, index: int) -> str:
         return self.source.name(int(self.indices[index]))
 
-    def __getitem__(self, index: int) -> Picture:
+    def __getitem__(self, index: int) -> Picture | Measured:
         return self.source[int(self.indices[index])]
 
     def size(self, index: int) -> tuple[int, int]:

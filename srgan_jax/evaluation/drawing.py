@@ -65,7 +65,7 @@ def axis(values: Iterable[float], first: float, last: float) -> Axis:
 
 def scatter(
     points: Sequence[Point],
-    curves: Sequence[tuple[str, Sequence[tuple[float, float]]]],
+    curves: Sequence[tuple[str, Sequence[Sequence[float]]]],
     *,
     title: str,
     x_label: str,

@@ -34,7 +34,7 @@ def draw_plane(
     y: str = "lpips_alex",
     protocol: str = "matlab",
     published: bool = True,
-    blend_of: tuple[str, str] | None = None,
+    blend_of: Sequence[str] | None = None,
     data: Iterable[str] = (),
     out: str | pathlib.Path | None = None,
 ) -> None:

@@ -10,6 +10,7 @@ from srgan_jax.data.arrays import Guide, LevelArray, ValueRange, Values, fill_ho
 from srgan_jax.data.sources import Source, Subset
 from srgan_jax.images.resize import imresize
 from srgan_jax.metrics.values import value_scores
+from srgan_jax.types import Float
 from srgan_jax.upscaling import Upscaler
 from srgan_jax.upscaling.values import enlarge_values
 
@@ -32,7 +33,7 @@ def _original(source: Source, index: int) -> tuple[Source, int]:
     return source, index
 
 
-def reduce_values(values: Values, scale: int) -> LevelArray:
+def reduce_values(values: Values, scale: int) -> Float[np.ndarray, "lr_h lr_w c"]:
     """Reduce an array by MATLAB's bicubic imresize, without rounding.
 
     Args:

@@ -9,13 +9,13 @@ from collections.abc import Collection
 
 import jax
 import numpy as np
-from flax import traverse_util
 
+from srgan_jax import trees
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.exchange.projects import LAYOUTS, Layout, State
 from srgan_jax.models import GeneratorNetwork, architecture_of, create_generator, expected_variables
 from srgan_jax.models.graph import norms_of
-from srgan_jax.types import AnyArray, Params, Variables
+from srgan_jax.types import AnyArray
 
 # Our leaf of each kind of layer -> theirs.
 _LEAVES = {"kernel": "weight", "slope": "weight", "scale": "weight", "bias": "bias"}
@@ -57,7 +57,7 @@ def from_state_dict(state: dict[str, np.ndarray], *, scale: int | None = None) -
             raise InputError(f"array {key!r} is {np.ravel(state[key])}, but {layout.about} has {np.ravel(constant)}.")
         rest.discard(key)
     flat = {}
-    for key, wanted in _flat(expected_variables(module)).items():
+    for key, wanted in trees.flat(expected_variables(module)).items():
         theirs = names[key]
         flat[key] = _to_ours(key, _take(state, rest, theirs, layout), wanted, module.features, theirs)
     if layout.norm_bias:
@@ -68,7 +68,7 @@ def from_state_dict(state: dict[str, np.ndarray], *, scale: int | None = None) -
             flat[mean] = (flat[mean].astype(np.float64) - theirs).astype(np.float32)
     if rest:
         raise InputError(f"array {sorted(rest)[0]!r} belongs to no {layout.about}.")
-    return name, module, traverse_util.unflatten_dict(flat, sep="/")
+    return name, module, trees.nested(flat)
 
 
 def holds(module: GeneratorNetwork, layout: str) -> bool:
@@ -94,7 +94,7 @@ def to_state_dict(module: GeneratorNetwork, variables: dict, layout: str) -> dic
                 f"{architecture.get(field)!r}."
             )
     names = _names(layout, module)
-    state = {names[key]: _to_theirs(key, array, module.features) for key, array in _flat(variables).items()}
+    state = {names[key]: _to_theirs(key, array, module.features) for key, array in trees.flat(variables).items()}
     for field, value in layout.sizes(layout, state).items():
         if field != "channels" and architecture[field] != value:
             raise InputError(
@@ -104,10 +104,6 @@ def to_state_dict(module: GeneratorNetwork, variables: dict, layout: str) -> dic
     if layout.norm_bias:
         state |= {bias: np.zeros_like(state[names[mean]]) for mean, bias in _norm_biases(module, names)}
     return state | layout.constants(module.channels)
-
-
-def _flat(tree: Variables) -> Params:
-    return traverse_util.flatten_dict(tree, sep="/")
 
 
 def _without_prefixes(state: State) -> State:
@@ -129,7 +125,7 @@ def _network(layout: Layout, state: State, scale: int | None) -> GeneratorNetwor
 
 def _names(layout: Layout, module: GeneratorNetwork) -> dict[str, str]:
     """Return {our array: theirs}, of all that the network has."""
-    expected = _flat(expected_variables(module))
+    expected = trees.flat(expected_variables(module))
     upsamplings = sum(key.endswith("/kernel") and key.startswith("params/upsample") for key in expected)
     layers = layout.layers(getattr(module, layout.depth, 0), upsamplings)
     return {

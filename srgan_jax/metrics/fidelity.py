@@ -12,13 +12,13 @@ from srgan_jax.errors import InputError
 from srgan_jax.images.resize import imresize
 from srgan_jax.metrics import canvas, psnr_ssim
 from srgan_jax.metrics.canvas import Distances, Pair, Sizes
-from srgan_jax.types import Array, Int, UInt8
+from srgan_jax.types import AnyArray, Array, Int, UInt8
 
 RMSE_BORDER = 4  # pixels that PIRM 2018 cuts off each side
 PERIODS = 5  # sides of the blocks of `grid`, in periods
 FLAT = 1 / 20  # the share of blocks that counts as flat
 
-Levels = UInt8[Array, "n h w 3"]
+Levels = UInt8[AnyArray, "n h w 3"]
 
 
 def lr_psnr(sr: np.ndarray, lr: np.ndarray, *, scale: int, border: str = "symmetric") -> float:

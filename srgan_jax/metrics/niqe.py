@@ -13,7 +13,7 @@ from scipy.special import gamma
 from srgan_jax.errors import InputError
 from srgan_jax.images.resize import resize_matrix
 from srgan_jax.metrics import canvas, colour
-from srgan_jax.types import Array, Float, Int, UInt8
+from srgan_jax.types import AnyArray, Array, Float, Int, UInt8
 
 BLOCK = 96  # sides of the blocks, in pixels of the picture
 RADIUS, SIGMA = 3, 7 / 6  # of the Gaussian window
@@ -23,7 +23,7 @@ MODEL = pathlib.Path(__file__).parent / "data" / "niqe.npz"
 # asks for the signs of all values: else the score of a picture with flat regions depends on the order of a sum.
 ROUNDING = 1e-9
 
-Levels = Float[Array, "n h w"]
+Levels = Float[AnyArray, "n h w"]
 Blocks = Float[Array, "blocks side side"]
 Fitted = Float[Array, " blocks"]
 Features = Float[Array, "blocks 18"]

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.metrics import fidelity
 from srgan_jax.metrics.dists import make_dists
@@ -19,6 +21,7 @@ from srgan_jax.metrics.features import make_feature_distance
 from srgan_jax.metrics.lpips import make_lpips
 from srgan_jax.metrics.niqe import niqe
 from srgan_jax.metrics.protocols import PROTOCOLS, LRPicture, Protocol, SRPicture, check_protocols
+from srgan_jax.types import UInt8
 from srgan_jax.weights.perceptual import NETWORKS, folder, load_dists, load_lpips
 from srgan_jax.weights.vgg19 import load_vgg19
 
@@ -117,7 +120,7 @@ def _of_pairs(score: Callable[[Sequence[tuple[SRPicture, SRPicture]]], list[floa
     return lambda samples: score([(sample.sr, sample.hr) for sample in samples])
 
 
-def _cropped(picture: SRPicture, border: int) -> SRPicture:
+def _cropped(picture: SRPicture, border: int) -> UInt8[np.ndarray, "cropped_h cropped_w _"]:
     return picture[border : len(picture) - border, border : picture.shape[1] - border]
 
 

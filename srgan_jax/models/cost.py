@@ -4,8 +4,8 @@ import math
 from fractions import Fraction
 
 import jax
-from flax import traverse_util
 
+from srgan_jax import trees
 from srgan_jax.models.graph import operations_of
 from srgan_jax.models.network import GeneratorNetwork
 from srgan_jax.models.registry import expected_variables
@@ -26,7 +26,7 @@ def multiply_adds(module: GeneratorNetwork, size: tuple[int, int] = (720, 1280))
       module: the network.
       size: rows and columns of SR.
     """
-    shapes = traverse_util.flatten_dict(expected_variables(module)["params"], sep="/")
+    shapes = trees.flat(expected_variables(module)["params"])
     density, total = {"lr": Fraction(1, module.scale**2)}, Fraction(0)  # pixels of a tensor for each pixel of SR
     for operation in operations_of(module):
         growth = {"shuffle": "factor", "resize": "scale"}.get(operation["op"])

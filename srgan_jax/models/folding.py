@@ -5,8 +5,8 @@ BatchNorm at inference is an affine map of each channel. The branches of some ne
 """
 
 import numpy as np
-from flax import traverse_util
 
+from srgan_jax import trees
 from srgan_jax.models.graph import norms_of
 from srgan_jax.models.layers import BATCH_NORM_EPSILON
 from srgan_jax.models.network import GeneratorNetwork
@@ -28,8 +28,8 @@ def fold_batch_norm(module: GeneratorNetwork, variables: Variables) -> tuple[Gen
     module, variables = module.folded(variables)
     if not variables.get("batch_stats"):
         return module, {"params": variables["params"]}
-    params = {key: np.asarray(array) for key, array in traverse_util.flatten_dict(variables["params"], sep="/").items()}
-    stats = traverse_util.flatten_dict(variables["batch_stats"], sep="/")
+    params = {key: np.asarray(array) for key, array in trees.flat(variables["params"]).items()}
+    stats = trees.flat(variables["batch_stats"])
     follows = norms_of(module)
     for norm in sorted({key.rpartition("/")[0] for key in stats}):
         scale, shift = (params.pop(f"{norm}/{name}").astype(np.float64) for name in ("scale", "bias"))
@@ -37,4 +37,4 @@ def fold_batch_norm(module: GeneratorNetwork, variables: Variables) -> tuple[Gen
         factor, conv = scale / np.sqrt(variance + BATCH_NORM_EPSILON), follows[norm]
         params[f"{conv}/bias"] = (shift - mean * factor).astype(np.float32)
         params[f"{conv}/kernel"] = (params[f"{conv}/kernel"] * factor).astype(np.float32)
-    return module.clone(batch_norm=False), {"params": traverse_util.unflatten_dict(params, sep="/")}
+    return module.clone(batch_norm=False), {"params": trees.nested(params)}

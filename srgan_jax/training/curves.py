@@ -11,6 +11,7 @@ from typing import Any
 
 from PIL import Image
 
+from srgan_jax import trees
 from srgan_jax.errors import InputError, nearest_name
 from srgan_jax.evaluation import pages
 from srgan_jax.evaluation.drawing import Curve, Place, panels
@@ -200,17 +201,10 @@ def page(runs: Sequence[Run], svg: str) -> str:
 
 def differences(configs: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
     """Return (field, its value in each config) for each field of nested configs whose values are not all equal."""
-    flat = [_flat(config) for config in configs]
+    flat = [trees.flat(config, ".") for config in configs]
     fields = dict.fromkeys(field for config in flat for field in config)
     rows = ((field, [json.dumps(config[field]) if field in config else "–" for config in flat]) for field in fields)
     return [(field, values) for field, values in rows if len(set(values)) > 1]
-
-
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    result = {}
-    for name, value in config.items():
-        result |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return result
 
 
 def _config(run: Run) -> dict[str, Any]:

@@ -5,8 +5,9 @@ import pathlib
 import secrets
 import time
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from srgan_jax import trees
 from srgan_jax.errors import InputError, install, nearest_name, printable
 from srgan_jax.files import replace_text
 from srgan_jax.types import Picture
@@ -14,6 +15,7 @@ from srgan_jax.types import Picture
 PROJECT = "srgan_jax"  # the name under which other programs collect our runs
 
 
+@runtime_checkable
 class Logger(Protocol):
     """Takes what a run logs."""
 
@@ -119,7 +121,7 @@ class MLflow:
         self._run_id = _kept_identity(workdir / "mlflow_run_id", new=not start, create=create)
         self._client.set_terminated(self._run_id, "RUNNING")
         if created:
-            for field, value in _flat(config).items():
+            for field, value in trees.flat(config, ".").items():
                 self._client.log_param(self._run_id, field, value)
 
     def write(self, step: int, metrics: dict[str, float]) -> None:
@@ -167,11 +169,3 @@ def _kept_identity(file: pathlib.Path, *, new: bool, create: Callable[[], str]) 
     identity = create()
     replace_text(file, identity + "\n")
     return identity
-
-
-def _flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested fields by their paths, such as "data.path"."""
-    fields = {}
-    for name, value in config.items():
-        fields |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-    return fields

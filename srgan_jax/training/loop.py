@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator, Sequence
 
 import jax
 import numpy as np
-from flax import traverse_util
 from jax.experimental import multihost_utils
 from ml_collections import ConfigDict
 
-from srgan_jax import evaluation, models
+from srgan_jax import evaluation, models, trees
 from srgan_jax.cpu.memory import return_freed_memory
 from srgan_jax.data.fingerprint import check_same_on_all_processes, check_unchanged, fingerprint
 from srgan_jax.data.loader import CropLoader, prefetch
@@ -301,8 +300,8 @@ def write_config(workdir: pathlib.Path, config: ConfigDict) -> None:
     path = workdir / "config.json"
     new = json.loads(config.to_json())
     if path.exists():
-        old = traverse_util.flatten_dict(json.loads(path.read_text(encoding="utf-8")), sep=".")
-        for name, value in traverse_util.flatten_dict(new, sep=".").items():
+        old = trees.flat(json.loads(path.read_text(encoding="utf-8")), ".")
+        for name, value in trees.flat(new, ".").items():
             if old.get(name) != value:
                 print(f"config.{name}: was {old.get(name)!r} when this run last started, is {value!r} now")
     replace_text(path, json.dumps(new, indent=2) + "\n")

@@ -32,7 +32,7 @@ from srgan_jax.training.optimizers import create_optimizer
 from srgan_jax.training.schedules import SCHEDULES
 from srgan_jax.training.state import create_network, variables_of
 from srgan_jax.training.steps import STEPS, Batch, Losses, State
-from srgan_jax.types import Key, Params, Scalar, Terms, Variables
+from srgan_jax.types import AnyArray, Key, Params, Scalar, Shaped, Terms, Variables
 from srgan_jax.weights.checkpoints import read_networks
 
 
@@ -143,7 +143,7 @@ def create_stage(config: ConfigDict) -> Stage:
         jitter=config.jitter,
     )
 
-    def generator_rate(step: Scalar) -> Scalar:
+    def generator_rate(step: Shaped[AnyArray, ""] | int) -> Scalar | float:
         warmup = optimizer.generator_warmup_steps
         return learning_rate(step) * (jnp.minimum(1.0, (step + 1) / warmup) if warmup else 1.0)
 

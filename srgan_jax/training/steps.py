@@ -27,9 +27,9 @@ from srgan_jax.images.resize import MARGIN_LR, downscale_crops
 from srgan_jax.losses import Context
 from srgan_jax.models.layers import subpixels
 from srgan_jax.training.state import NetworkState, forward, generate
-from srgan_jax.types import Images, Key, Logits, LRImages, Params, Scalar, Terms
+from srgan_jax.types import AnyArray, Images, Key, Logits, LRImages, Params, Scalar, Terms
 
-Batch = dict[str, jax.Array]
+Batch = dict[str, AnyArray]
 State = dict[str, Any]
 Outputs = dict[str, jax.Array]  # of G: {"sr": SR}, and what the terms read besides; see state.generate
 Loss = Callable[[Context], tuple[Scalar, Terms]]
@@ -146,7 +146,7 @@ def divided(batch: PyTree[jax.Array], count: int) -> PyTree[jax.Array]:
     return jax.tree.map(lambda rows: rows.reshape(-1, count, *rows.shape[1:]).swapaxes(0, 1), batch)
 
 
-def accumulated(gradients: Callable, network: NetworkState, batch: Batch, count: int) -> Gradients:
+def accumulated(gradients: Callable, network: NetworkState, batch: Batch | tuple, count: int) -> Gradients:
     """Return the means of `gradients(network, part) -> Gradients` over `count` parts of a batch.
 
     One part is in memory at a time. To BatchNorm each part is a batch of its own, in training and for the running

@@ -28,7 +28,7 @@ import orbax.checkpoint as ocp
 from flax import serialization
 from jax.experimental import multihost_utils
 
-from srgan_jax import digests
+from srgan_jax import trees
 from srgan_jax.errors import InputError, NonFiniteError
 from srgan_jax.parallel import processes
 from srgan_jax.types import Params, Variables
@@ -171,7 +171,7 @@ class Checkpoints:
 
 def check_finite(state: Params, step: int) -> None:
     """Raise a NonFiniteError that names the first array of a state with a NaN or an infinite value."""
-    flags = digests.flat(jax.device_get(_finite(serialization.to_state_dict(state))))
+    flags = trees.flat(jax.device_get(_finite(serialization.to_state_dict(state))))
     wrong = sorted(key for key, finite in flags.items() if not finite)
     if wrong:
         raise NonFiniteError(

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from srgan_jax import digests
+from srgan_jax import trees
 from srgan_jax.errors import InputError
 from srgan_jax.types import Params
 
@@ -13,7 +13,7 @@ def check_same_arrays(path: str | pathlib.Path, stored: Params, expected: Params
     The message names `path`, from which `stored` comes, and the first array that differs.
     """
     stored, expected = (
-        {key: f"{tuple(array.shape)} {array.dtype}" for key, array in digests.flat(tree).items()}
+        {key: f"{tuple(array.shape)} {array.dtype}" for key, array in trees.flat(tree).items()}
         for tree in (stored, expected)
     )
     for key in sorted(stored.keys() | expected.keys()):

@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
-from flax import traverse_util
 
 import srgan_jax
-from srgan_jax import digests
+from srgan_jax import digests, trees
 from srgan_jax.errors import InputError, install
 from srgan_jax.files import cache_directory, check_outputs
 from srgan_jax.types import Params
@@ -152,7 +151,7 @@ def load_network(network: str, path: str | pathlib.Path | None = None) -> Params
         )
     if digests.of_variables(arrays) != header.get("sha256"):
         raise InputError(f"{path} is damaged: its arrays are not those that were written; fetch or make it anew.")
-    return traverse_util.unflatten_dict(arrays, sep="/")
+    return trees.nested(arrays)
 
 
 def download(out: str | pathlib.Path) -> Iterator[str]:
@@ -238,7 +237,7 @@ def _write_network(path: pathlib.Path, convolutions: dict[str, np.ndarray], out:
 
 def _shipped(name: str) -> Params:
     """Load the weights that the package contains for a metric."""
-    return traverse_util.unflatten_dict(read_arrays(DATA / f"{name}.npz"), sep="/")
+    return trees.nested(read_arrays(DATA / f"{name}.npz"))
 
 
 def _recognised(path: pathlib.Path, arrays: dict[str, np.ndarray]) -> str:

@@ -5,10 +5,9 @@ import pathlib
 from typing import Any
 
 import numpy as np
-from flax import traverse_util
 
 import srgan_jax
-from srgan_jax import digests
+from srgan_jax import digests, trees
 from srgan_jax.errors import InputError
 from srgan_jax.models import create_generator
 from srgan_jax.models.graph import operations_of
@@ -46,7 +45,7 @@ def write_release(
       InputError: the name has another extension, or float16 cannot hold a value.
       OSError: the file cannot be written.
     """
-    flat = {key: np.asarray(array) for key, array in traverse_util.flatten_dict(variables, sep="/").items()}
+    flat = {key: np.asarray(array) for key, array in trees.flat(variables).items()}
     if half:
         for key, array in flat.items():
             if np.abs(array).max(initial=0) > np.finfo(np.float16).max:
@@ -124,4 +123,4 @@ def read_release(path: str | pathlib.Path) -> tuple[dict[str, Any], Variables, d
     flat = _as_read(arrays.read_arrays(path))
     if "sha256" in header and digests.of_variables(flat) != header["sha256"]:
         raise InputError(f"{path} is damaged: its arrays are not those that were written; fetch or make it anew.")
-    return architecture, traverse_util.unflatten_dict(flat, sep="/"), info
+    return architecture, trees.nested(flat), info

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from flax import serialization
 
-from srgan_jax import digests
+from srgan_jax import trees
 from srgan_jax.errors import NonFiniteError
 from srgan_jax.parallel import sharding
 from srgan_jax.training import loop
@@ -24,7 +24,7 @@ VALUES = (np.nan, np.inf, -np.inf)
 def poisoned(state, setting: Setting):
     """Return (the state with one number that is not finite, the name of its array)."""
     tree = jax.device_get(serialization.to_state_dict(state))
-    flat = {key: np.array(array) for key, array in digests.flat(tree).items()}
+    flat = {key: np.array(array) for key, array in trees.flat(tree).items()}
     key = setting.rng.choice([key for key in sorted(flat) if flat[key].dtype.kind == "f"])
     flat[key].flat[setting.rng.randrange(flat[key].size)] = setting.rng.choice(VALUES)
     nested: dict = {}
