@@ -16,7 +16,7 @@ import pytest
 from absl import flags
 
 from scripts.site import markdown, tables
-from srgan_jax import losses
+from srgan_jax import losses, trees
 from srgan_jax.commands import train
 from srgan_jax.configs import base
 from srgan_jax.errors import InputError
@@ -258,7 +258,7 @@ def test_loss_of_the_tutorial():
 
 def test_tables():
     fields = tables.config_fields()
-    for field, _ in train.flat_fields(base.get_config()):
+    for field in trees.flat(base.get_config().to_dict(), "."):
         assert f"| `{field}` |" in fields, field
     described = tables.models()
     for path in tables.MODELS.glob("*.safetensors"):
