@@ -108,7 +108,7 @@ def made_consistent(method: Method) -> Method:
 def of_pictures(
     directory: str | pathlib.Path, sets: Sequence[EvaluationSet], *, consistent: bool | None = None
 ) -> Method:
-    """Return the method that gives pictures which a program has made of LR: DIRECTORY/NAME/STEM.png, or DIRECTORY/STEM.png.
+    """Return the method that gives a program's pictures of LR: DIRECTORY/NAME/STEM.png, or DIRECTORY/STEM.png.
 
     Args:
       consistent: whether they are changed so that their reduction is LR, see made_consistent.
