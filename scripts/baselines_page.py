@@ -67,7 +67,7 @@ long such a result took on the machine named above, once.
 CARD = """# {name}
 
 {title}, ×4, for luma; the colour is enlarged bicubically: `srgan_jax.load("{name}")`, `python upscale.py … --ckpt
-{name}`. It is here to compare with; for enlarging photos take srresnet-x4.
+{name}`. It is here to compare with; for enlarging photos take srgan-x4 or srresnet-x4.
 
 - **Learned from** {pictures}.
   Of these, 2 % were held out. None is in the evaluation sets. LR pictures are their bicubic reductions.
