@@ -28,7 +28,8 @@ from PIL import Image
 from benchmarks.common import machine
 from srgan_jax.commands.crops import run as run_crops
 from srgan_jax.data import sources
-from srgan_jax.data.loader import CropLoader, prefetch
+from srgan_jax.data.loader import CropLoader
+from srgan_jax.data.prefetching import prefetch
 
 BATCH, CROP, SCALE, PACKED = 16, 96, 4, 192
 PACKAGES = ("torch", "lmdb", "numpy", "pillow", "array_record", "tensorflow-datasets", "jax")  # named on the page

@@ -72,6 +72,11 @@ def test_signatures_carry_types():
     assert not wrong
 
 
+def test_files_of_the_package_are_short():
+    lengths = {path: len((ROOT / path).read_text(encoding="utf-8").splitlines()) for path, _ in modules("srgan_jax")}
+    assert {path: length for path, length in lengths.items() if length > 350} == {}
+
+
 def test_no_script_imports_another():
     trees = dict(modules("scripts"))
     commands = {path.stem for path, tree in trees.items() if any(isinstance(node, ast.If) for node in tree.body)}

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from srgan_jax.commands import crops
-from srgan_jax.data.loader import CropLoader, prefetch
+from srgan_jax.data.loader import CropLoader
+from srgan_jax.data.prefetching import prefetch
 from srgan_jax.data.sources import FolderSource
 from srgan_jax.images import ImageError
 
@@ -101,11 +102,11 @@ def test_bytes_are_those_of_earlier_versions(sampling):
 
 PROCESS = """
 import hashlib, sys
-from srgan_jax.data import loader, sources
+from srgan_jax.data import loader, prefetching, sources
 path, start, stop, shard, shards, workers = sys.argv[1], *map(int, sys.argv[2:])
 crops = loader.CropLoader(sources.TfdsSource("crops", split="train", data_dir=path), batch_size=8, crop_size=16,
                           scale=4, seed=1)
-for step, batch, _ in loader.prefetch(crops, start, stop, shard=(shard, shards), workers=workers):
+for step, batch, _ in prefetching.prefetch(crops, start, stop, shard=(shard, shards), workers=workers):
     for row, turn in zip(batch["hr"], batch["turn"], strict=True):
         print(hashlib.sha256(row.tobytes() + turn.tobytes()).hexdigest())
 """

@@ -18,7 +18,8 @@ from ml_collections import ConfigDict
 from srgan_jax import evaluation, models, trees
 from srgan_jax.cpu.memory import return_freed_memory
 from srgan_jax.data.fingerprint import check_same_on_all_processes, check_unchanged, fingerprint
-from srgan_jax.data.loader import CropLoader, prefetch
+from srgan_jax.data.loader import CropLoader
+from srgan_jax.data.prefetching import prefetch
 from srgan_jax.data.sources import Source, create_source, hold_out, readable
 from srgan_jax.errors import InputError, Interrupted, NonFiniteError
 from srgan_jax.files import locked, replace_text

@@ -9,7 +9,8 @@ import numpy as np
 from PIL import Image
 
 from srgan_jax.data import fingerprint
-from srgan_jax.data.loader import CropLoader, prefetch
+from srgan_jax.data.loader import CropLoader
+from srgan_jax.data.prefetching import prefetch
 from srgan_jax.data.sources import FolderSource
 from tests.reliability.campaign import Setting
 from tests.reliability.checkpoints import hearing
