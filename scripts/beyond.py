@@ -17,9 +17,9 @@ import time
 
 import numpy as np
 
-from scripts import experiments, runs, scenes
+from scripts import experiments, scenes
 from scripts.experiments import EXPERIMENTS, SCALE, Experiment, Run
-from scripts.runs import ROOT, course, read_scores, run
+from scripts.runs import ROOT, course, evaluate, read_scores, run
 from srgan_jax import generators, models
 from srgan_jax.commands.common import report_input_errors
 from srgan_jax.errors import InputError
@@ -69,10 +69,10 @@ def train(folder: pathlib.Path, trial: Run, places: dict[str, str]) -> None:
     run("train.py", f"--config=configs/{trial.config}", f"--workdir={workdir}", *flags)
 
 
-def evaluate(method, folder: pathlib.Path, trial: Run, data: list[str]) -> dict:
+def scores_of(method, folder: pathlib.Path, trial: Run, data: list[str]) -> dict:
     """Return the scores of a run on the sets, {set: mean}, measured once."""
     out = folder / "eval" / experiments.slug(trial.label)
-    runs.evaluate(method, out, data, "--protocol", "matlab", "--metrics", METRICS, *trial.evaluation)
+    evaluate(method, out, data, "--protocol", "matlab", "--metrics", METRICS, *trial.evaluation)
     return read_scores(out)
 
 
@@ -128,7 +128,7 @@ def perform(name: str, arguments) -> dict:
             means, heat_maps[trial.label], original = scenes.score(average, folder / "scored", SCALE)
             scores = {"rendered scenes": means}
         else:
-            scores = evaluate(average, folder, trial, data)
+            scores = scores_of(average, folder, trial, data)
         row = {"label": trial.label, "scores": scores, "updates": trial.updates}
         if not trial.method:
             row["hours"] = course(folder / experiments.slug(trial.label) / "metrics.jsonl")["hours"]
