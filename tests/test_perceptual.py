@@ -208,8 +208,8 @@ def test_equal_pictures_are_at_no_distance(name):
 def test_grey_counts_as_rgb_with_equal_channels():
     params, _, make = METRICS["lpips_alex"]
     sr, hr = (picture[..., 0] for picture in random_pair(40, 40))
-    rgb = [np.repeat(picture[..., None], 3, axis=2) for picture in (sr, hr)]
-    grey, mixed, full = make(params)([(sr, hr), (rgb[0], hr[..., None]), rgb])
+    rgb_sr, rgb_hr = (np.repeat(picture[..., None], 3, axis=2) for picture in (sr, hr))
+    grey, mixed, full = make(params)([(sr, hr), (rgb_sr, hr[..., None]), (rgb_sr, rgb_hr)])
     assert grey == mixed == full
 
 
