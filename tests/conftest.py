@@ -21,7 +21,7 @@ install_import_hook([f"srgan_jax.{room}" for room in NUMERIC], "conftest.check")
 
 @pytest.fixture(autouse=True)
 def signatures_are_checked_alike():
-    """Of a list that a function takes, `beartype` checks one item, which it draws by `random`: the same in every run."""
+    """Of a list that a function takes, `beartype` checks one item, drawn by `random`. Here every run draws the same."""
     random.seed(0)
 
 

@@ -14,18 +14,20 @@ picture, such as a camera's, consistency makes one that would be reduced to it, 
 
 import dataclasses
 import functools
+from fractions import Fraction
 
 import numpy as np
 from scipy import ndimage
 
 from srgan_jax.errors import InputError
-from srgan_jax.images.resize import imresize, nearest
+from srgan_jax.images.resize import imresize, resize_matrix
 from srgan_jax.types import DeepPicture
 from srgan_jax.upscaling.tiles import Enlarged
 
-# A picture is corrected window by window, so that little of SR is in floating point at any time. Bicubic enlargement
-# reads 2 LR pixels beyond a window, and the reduction 2 more.
-WINDOW, MARGIN = 64, 4  # LR pixels
+# A picture is corrected window by window, so that little of SR is in floating point at any time. Windows are small, as
+# the matrices that resize them are dense although bicubic ones are banded. Enlargement reads 2 LR pixels beyond a
+# window, and reduction the SR pixels of 2.
+WINDOW, MARGIN = 24, 2  # LR pixels
 
 # First come passes of back-projection, whose correction is smooth. Details change less under D and E than flat areas
 # do; a step a little above 1 serves both.
@@ -75,16 +77,18 @@ def make_consistent(
         )
     ends = np.iinfo(sr.dtype)
     low, high = within or (np.broadcast_to(sr.dtype.type(end), sr.shape) for end in (ends.min, ends.max))
-    correction = _Correction(sr, lr, scale, border, low, high, *np.zeros((2, *lr.shape), np.float32))
+    planes = (np.moveaxis(levels, 2, 0) for levels in (sr, lr, low, high))
+    correction = _Correction(*planes, scale, border, *np.zeros((2, channels, height, width), np.float32))
+    everywhere = correction.windows(np.ones((height, width), bool))
     for _ in range(SMOOTH_PASSES_WITHIN if within else SMOOTH_PASSES):
-        correction.improve(correction.smooth, STEP, correction.all, rounded=False)
-    todo = correction.all
+        correction.improve(correction.smooth, STEP, everywhere, rounded=False)
+    windows = everywhere
     for _ in range(BLOCK_PASSES):
-        changed = correction.improve(correction.blocks, 1.0, todo, rounded=True)
-        todo = ndimage.binary_dilation(changed, np.ones((3, 3)))  # those who read a window that has changed
+        changed = correction.improve(correction.blocks, 1.0, windows, rounded=True)
+        windows = correction.windows(ndimage.maximum_filter(changed, 2 * MARGIN + 1))  # who reads what has changed
     result = np.empty_like(sr)
-    for window in correction.windows(correction.all):
-        result[_times(window, scale)] = correction.levels(window, rounded=True)
+    for window in everywhere:
+        result[_times(window, scale)] = np.moveaxis(correction.levels(window, rounded=True), 0, 2)
     return result
 
 
@@ -94,87 +98,109 @@ def resize_levels(levels: DeepPicture, size: tuple[int, int], *, border: str = "
         return levels
     if levels.dtype == np.uint8:
         return imresize(levels, size=size, border=border)
-    return _round(imresize(levels.astype(np.float64), size=size, border=border), levels.dtype)
+    return _whole(imresize(levels.astype(np.float64), size=size, border=border), levels.dtype).astype(levels.dtype)
 
 
-def _round(levels: np.ndarray, dtype: np.dtype) -> DeepPicture:
-    return np.floor(np.clip(levels, 0, np.iinfo(dtype).max) + 0.5).astype(dtype)
-
-
-Window = tuple[slice, slice]  # rows and columns
+Window = tuple[slice, slice]  # rows and columns of LR
 
 
 @dataclasses.dataclass(frozen=True)
 class _Correction:
-    """What is added to SR.
+    """What is added to SR. All arrays are planes [C, H, W], which one matrix for each axis resizes.
 
     Attributes:
-      sr, lr, scale, border: as make_consistent has them.
+      sr, lr: levels.
       low, high: the limits of SR, levels of its shape.
-      smooth: levels [H, W, C] that are added after bicubic enlargement.
-      blocks: levels [H, W, C] that are added to all SR pixels under an LR pixel.
+      scale, border: as make_consistent has them.
+      smooth: levels of LR's shape that are added after bicubic enlargement.
+      blocks: levels of LR's shape that are added to all SR pixels under an LR pixel.
     """
 
-    sr: Enlarged
-    lr: DeepPicture
+    sr: np.ndarray
+    lr: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
     scale: int
     border: str
-    low: Enlarged
-    high: Enlarged
     smooth: np.ndarray
     blocks: np.ndarray
 
-    @functools.cached_property
-    def all(self) -> np.ndarray:
-        """A grid that chooses every window."""
-        return np.ones([-(-length // WINDOW) for length in self.lr.shape[:2]], bool)
-
     def windows(self, chosen: np.ndarray) -> list[Window]:
-        """Return the windows of LR that a grid chooses."""
-        return [tuple(slice(WINDOW * at, WINDOW * (at + 1)) for at in place) for place in np.argwhere(chosen)]
+        """Return the windows that have some of the chosen pixels, Booleans [H, W]."""
+        for axis in (0, 1):
+            chosen = np.logical_or.reduceat(chosen, range(0, chosen.shape[axis], WINDOW), axis=axis)
+        return [
+            tuple(slice(WINDOW * i, min(WINDOW * (i + 1), n)) for i, n in zip(place, self.lr.shape[1:], strict=True))
+            for place in np.argwhere(chosen).tolist()
+        ]
 
-    def improve(self, correction: np.ndarray, step: float, chosen: np.ndarray, *, rounded: bool) -> np.ndarray:
-        """Add the residual to `correction` in the windows that a grid chooses; return the grid of those that change."""
-        residuals = [self.residual(window, rounded=rounded) for window in self.windows(chosen)]
-        for window, residual in zip(self.windows(chosen), residuals, strict=True):
-            correction[window] += step * residual
-        changed = np.zeros_like(chosen)
-        changed[chosen] = [residual.any() for residual in residuals]
+    def improve(self, correction: np.ndarray, step: float, windows: list[Window], *, rounded: bool) -> np.ndarray:
+        """Add the residual to `correction` in these windows; return where that has changed it, Booleans [H, W]."""
+        residuals = [self.residual(window, rounded=rounded) for window in windows]
+        changed = np.zeros(correction.shape[1:], bool)
+        for window, residual in zip(windows, residuals, strict=True):
+            correction[:, *window] += step * residual
+            changed[window] = residual.any(0)
         return changed
 
     def residual(self, window: Window, *, rounded: bool) -> np.ndarray:
         """Return what the reduction of SR lacks of LR in a window, float64; 0 where rounded SR cannot give more."""
         seen = self.around(window)
-        lr, sr = self.lr[seen].astype(np.float64), self.levels(seen, rounded=rounded)
-        reduced = (resize_levels if rounded else imresize)(sr, size=lr.shape[:2], border=self.border)
-        residual, sr = (lr - reduced)[_within(window, seen)], sr[_times(_within(window, seen), self.scale)]
-        if rounded:
-            at = _times(window, self.scale)
-            limit = np.where(nearest(residual > 0, self.scale), self.high[at], self.low[at])
-            movable = (sr != limit).reshape(len(residual), self.scale, -1, self.scale, sr.shape[2])
-            residual *= movable.any((1, 3))
+        sr, lr = self.levels(seen, rounded=rounded), self.lr[:, *window]
+        rows, columns = self.matrices(seen, window, self.scale, 1)
+        if not rounded:
+            return lr - rows @ sr @ columns.T
+        reduced = rows @ sr
+        if lr.dtype == np.uint8:  # as imresize does
+            reduced = _whole(reduced, lr.dtype)
+        residual = lr - _whole(reduced @ columns.T, lr.dtype)
+        # LR is missed at few pixels. Some SR pixel under each of them must not yet be at its limit.
+        c, y, x = missed = np.nonzero(residual)
+        y, x = (at + inner.start - outer.start for at, inner, outer in zip((y, x), window, seen, strict=True))
+        low, high = (limit[:, *_times(seen, self.scale)] for limit in (self.low, self.high))
+        shape = (len(sr), -1, self.scale, sr.shape[2] // self.scale, self.scale)
+        sr, low, high = (levels.reshape(shape)[c, y, :, x] for levels in (sr, low, high))  # [missed, scale, scale]
+        movable = np.where(residual[missed][:, None, None] > 0, sr < high, sr > low)
+        residual[missed] *= movable.any((1, 2))
         return residual
 
     def levels(self, window: Window, *, rounded: bool) -> np.ndarray:
-        """Return the corrected SR of a window, clipped; as float64 unless it is rounded."""
-        seen = self.around(window)
-        smooth = imresize(self.smooth[seen], self.scale, border=self.border)
-        sr = smooth[_times(_within(window, seen), self.scale)] + nearest(self.blocks[window], self.scale)
-        at = _times(window, self.scale)
-        sr = np.clip(sr + self.sr[at], self.low[at], self.high[at])
-        return _round(sr, self.sr.dtype) if rounded else sr
+        """Return the corrected SR of a window, clipped, as float64; whole levels, `blocks` included, if `rounded`."""
+        seen, at = self.around(window), _times(window, self.scale)
+        rows, columns = self.matrices(seen, window, 1, self.scale)
+        sr = rows @ self.smooth[:, *seen] @ columns.T
+        sr += self.sr[:, *at]
+        if rounded:
+            blocks = np.repeat(self.blocks[:, *window], self.scale, axis=2)[:, :, None]
+            sr.reshape(*blocks.shape[:2], self.scale, -1)[:] += blocks
+        np.clip(sr, self.low[:, *at], self.high[:, *at], out=sr)
+        return _whole(sr, self.sr.dtype) if rounded else sr
+
+    def matrices(self, seen: Window, window: Window, before: int, after: int) -> list[np.ndarray]:
+        """Return the matrices of rows and columns that resize `seen` by after / before and give what is in `window`."""
+        return [
+            _matrix(*(at - outer.start for at in (inner.start, inner.stop, outer.stop)), before, after, self.border)
+            for inner, outer in zip(window, seen, strict=True)
+        ]
 
     def around(self, window: Window) -> Window:
         """Return a window and what is read around it, as far as there is LR."""
-        pairs = zip(window, self.lr.shape, strict=False)
+        pairs = zip(window, self.lr.shape[1:], strict=True)
         return tuple(slice(max(0, side.start - MARGIN), min(side.stop + MARGIN, length)) for side, length in pairs)
 
 
-def _within(window: Window, seen: Window) -> Window:
-    """Return a window as counted from the start of another."""
-    return tuple(slice(a.start - b.start, a.stop - b.start) for a, b in zip(window, seen, strict=True))
+@functools.lru_cache(maxsize=64)
+def _matrix(start: int, stop: int, length: int, before: int, after: int, border: str) -> np.ndarray:
+    """Return the part from `start` to `stop` of the matrix that resizes `length` LR pixels by after / before."""
+    whole = resize_matrix(before * length, after * length, Fraction(after, before), border=border)
+    return whole[after * start : after * stop]
+
+
+def _whole(levels: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Round levels to those that a dtype has, without a change of their own dtype; halves go up, as in imresize."""
+    return np.floor(np.clip(levels, 0, np.iinfo(dtype).max) + (0.5 + 1e-9))
 
 
 def _times(window: Window, scale: int) -> Window:
-    """Return the SR pixels of a window of LR."""
+    """Return the SR pixels of a window."""
     return tuple(slice(scale * side.start, scale * side.stop) for side in window)
