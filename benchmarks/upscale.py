@@ -7,7 +7,7 @@ python -m benchmarks.upscale --sizes                              only the time 
 All compute the same network with the same weights in float32, on the same number of threads, BatchNorm folded into the
 convolutions. PyTorch runs channels_last in inference mode, whole and in tiles of that size with our overlap; the best
 of several runs counts, which take turns. Needs requirements-torch.txt; onnxruntime and onnx are compared if they are
-there.
+there. A last table says what it costs to make a photo consistent with LR, as `srgan-x4` does by default.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import time
 
 import jax
 import numpy as np
+import skimage.data
 from flax import traverse_util
 
 from benchmarks.common import ROOT, machine
@@ -126,6 +127,19 @@ def best_times(methods, lr, repeats):
     return times
 
 
+def consistency_times(lr, repeats):
+    """Return the median seconds in which `srgan-x4` enlarges a photo, [as the network does, consistent with LR]."""
+    model = generators.load("srgan-x4")
+    seconds = [[], []]
+    for turn in range(repeats + 1):  # the first one warms up
+        for consistent in (False, True):
+            start = time.perf_counter()
+            model.upscale(lr, consistent=consistent)
+            if turn:
+                seconds[consistent].append(time.perf_counter() - start)
+    return [statistics.median(taken) for taken in seconds]
+
+
 def latencies(folder, release, repeats, side=128):
     """Return {name: median seconds} from starting Python to the written picture, of commands that take turns."""
     save_image(folder / "in.png", np.random.default_rng(0).integers(0, 256, (side, side, 3), np.uint8))
@@ -203,6 +217,15 @@ def main():
                 cells = (size, name, f"{seconds:.2f}", f"{1 / seconds:.3f}", f"{megapixels / seconds:.2f}", ratio)
                 lines.append(f"| {' | '.join(cells)} |")
                 print(lines[-1], flush=True)
+    lines += ["", "`srgan-x4` on a photo:", "", "| LR | seconds | consistent with LR | ratio |", "|---|---|---|---|"]
+    for size in flags.sizes:
+        height, width = map(int, size.split("x"))
+        photo = skimage.data.astronaut()
+        beyond = [(0, max(0, wanted - had)) for wanted, had in zip((height, width), photo.shape, strict=False)]
+        photo = np.pad(photo, (*beyond, (0, 0)), "symmetric")[:height, :width]
+        plain, consistent = consistency_times(photo, flags.repeats)
+        lines.append(f"| {size} | {plain:.2f} | {consistent:.2f} | {consistent / plain:.2f} |")
+        print(lines[-1], flush=True)
     lines += ["", "From the start of Python to the written picture, LR 128x128:", "", "| | seconds |", "|---|---|"]
     lines += [f"| {name} | {seconds:.1f} |" for name, seconds in first.items()]
     packages = [name for name in ("jax", "torch", "onnxruntime") if importlib.util.find_spec(name)]
