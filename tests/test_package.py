@@ -198,6 +198,7 @@ def test_ctrl_c_ends_a_program_that_loses_the_exception(then):
         f"""
         import signal, time
         from srgan_jax.commands.common import report_input_errors
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background programs ignore Ctrl-C
         with report_input_errors():
             try:
                 signal.raise_signal(signal.SIGINT)
