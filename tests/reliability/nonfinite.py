@@ -5,6 +5,7 @@ import io
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import serialization
 
@@ -69,10 +70,10 @@ def _during_a_run(setting: Setting, number: int) -> str:
     def compile_step(step, mesh, *, seed, placement):
         def run(state, batch, frozen, index):
             seen.append(index)
-            loss = np.float32(1)
+            loss = jnp.float32(1)
             if len(seen) == bad_step:
                 if in_loss:
-                    loss = np.float32(setting.rng.choice(VALUES))
+                    loss = jnp.float32(setting.rng.choice(VALUES))
                 else:
                     state, _ = poisoned(state, setting)
             return state, {"g/loss": loss}

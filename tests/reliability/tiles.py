@@ -1,6 +1,5 @@
 """Pictures in tiles, compared with whole pictures."""
 
-import logging
 from collections.abc import Iterator
 
 import jax
@@ -10,6 +9,7 @@ from srgan_jax.generators import Generator
 from srgan_jax.models import MSRResNet, SRResNet
 from srgan_jax.upscaling import Upscaler
 from tests.reliability.campaign import Setting
+from tests.reliability.checkpoints import hearing
 from tests.tiny import initialise, quick_jit
 
 NETWORKS = (
@@ -36,7 +36,6 @@ def trained(module, seed: int) -> Generator:
 def tiles(setting: Setting) -> Iterator[str]:
     """Enlarge pictures of random sizes and depths in tiles of random sizes, and compare with the network itself."""
     differing, compared, largest = 0, 0, 0
-    logging.getLogger("srgan_jax").setLevel(logging.ERROR)  # It warns that small tiles are wasteful.
     for _ in range(setting.tries):
         module = setting.rng.choice(NETWORKS)
         generator = trained(module, setting.rng.randrange(3))
@@ -47,7 +46,8 @@ def tiles(setting: Setting) -> Iterator[str]:
         lr = np.random.default_rng(setting.rng.randrange(1 << 30)).integers(
             0, highest, (*size, 3), dtype, endpoint=True
         )
-        whole, tiled = (Upscaler(generator, tile=t)(lr) for t in (0, tile))
+        with hearing():  # that small tiles are wasteful
+            whole, tiled = (Upscaler(generator, tile=t)(lr) for t in (0, tile))
         sr = np.asarray(_apply(module)(generator.variables, lr[None] / np.float32(highest))[0], np.float64)
         exact = np.clip((sr + 1) * (highest / 2), 0, highest)
         off = np.abs(tiled.astype(np.int64) - whole)
